@@ -5,10 +5,10 @@
  * A figure is the median of SLICES short slices, so that one burst of somebody else's load does not
  * decide it; the runner then takes the median over rounds. Two shapes of measurement:
  *
- *	nsperop()	run(n) does n operations and returns the nanoseconds they took, set-up left out;
+ *	nsperop()	run(n) does n operations and returns the nanoseconds they took;
  *			n grows until a slice is long enough (as testing.B of Go does).
- *	opspersec()	nthreads threads repeat op() until told to stop; the operations of all of them are
- *			counted over windows of time, so that neither start nor end is in the figure.
+ *	opspersec()	nthreads threads repeat op() until told to stop; their operations are
+ *			counted over windows of time, so that neither start nor end matters.
  *
  * One .c file per program includes this; the functions are static for that reason.
  */
@@ -41,8 +41,7 @@ struct option {
 	long min, max;
 };
 
-__attribute__((noreturn, format(printf, 1, 2), unused))
-static void die(const char *fmt, ...)
+__attribute__((noreturn, format(printf, 1, 2), unused)) static void die(const char *fmt, ...)
 {
 	va_list ap;
 
@@ -69,10 +68,9 @@ static inline long sys(long ret, const char *what)
 	return ret;
 }
 
-__attribute__((unused))
-static void options(int argc, char **argv, const struct option *own)
+__attribute__((unused)) static void options(int argc, char **argv, const struct option *own)
 {
-	const struct option common[] = { { "--slice-ms", &slice_ms, 1, 10000 }, { 0 } };
+	const struct option common[] = {{"--slice-ms", &slice_ms, 1, 10000}, {0}};
 
 	for (int i = 1; i < argc; i++) {
 		const struct option *o = NULL;
@@ -83,7 +81,9 @@ static void options(int argc, char **argv, const struct option *own)
 		if (!o && !strcmp(argv[i], common[0].name))
 			o = &common[0];
 		if (!o) {
-			fprintf(stderr, "%s: unknown option '%s'; allowed:", program_invocation_short_name, argv[i]);
+			fprintf(stderr,
+				"%s: unknown option '%s'; allowed:", program_invocation_short_name,
+				argv[i]);
 			for (const struct option *p = own; p && p->name; p++)
 				fprintf(stderr, p->max ? " %s N" : " %s", p->name);
 			fprintf(stderr, " %s N\n", common[0].name);
@@ -115,15 +115,14 @@ static inline uint64_t nanotime(void)
 
 static inline void sleep_ms(long ms)
 {
-	struct timespec ts = { ms / 1000, ms % 1000 * 1000000 };
+	struct timespec ts = {ms / 1000, ms % 1000 * 1000000};
 
 	while (nanosleep(&ts, &ts) && errno == EINTR)
 		;
 }
 
 /* One line per figure, at once: what was measured before a crash is still seen. */
-__attribute__((unused))
-static void report(const char *name, double value, const char *unit)
+__attribute__((unused)) static void report(const char *name, double value, const char *unit)
 {
 	printf("%s %.6g %s\n", name, value, unit);
 	fflush(stdout);
@@ -142,8 +141,7 @@ static inline double median(double *v, size_t n)
 	return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
 }
 
-__attribute__((unused))
-static double nsperop(uint64_t (*run)(uint64_t n))
+__attribute__((unused)) static double nsperop(uint64_t (*run)(uint64_t n))
 {
 	uint64_t goal = (uint64_t)slice_ms * 1000000u, n = 1;
 	double v[SLICES];
@@ -166,7 +164,7 @@ static double nsperop(uint64_t (*run)(uint64_t n))
 }
 
 struct worker {
-	alignas(128) _Atomic uint64_t ops;	/* writer: its thread; reader: opspersec */
+	alignas(128) _Atomic uint64_t ops; /* writer: its thread; reader: opspersec */
 	void (*op)(void);
 	pthread_t thread;
 };
@@ -199,8 +197,7 @@ static inline uint64_t workers_ops(struct worker *w, long nthreads, long *runnin
 }
 
 /* *total, if asked for, is the number of operations that were done altogether. */
-__attribute__((unused))
-static double opspersec(long nthreads, void (*op)(void), uint64_t *total)
+__attribute__((unused)) static double opspersec(long nthreads, void (*op)(void), uint64_t *total)
 {
 	struct worker *w = aligned_alloc(alignof(struct worker), (size_t)nthreads * sizeof *w);
 	double v[SLICES];

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * idle-memory: what --threads blocked threads cost: resident memory, kernel stacks and page tables per
- * thread, kernel threads, the time until all are blocked and the time until all have finished.
+ * idle-memory: what --threads blocked threads cost: resident memory, kernel stacks and page tables
+ * per thread, kernel threads, the time until all are blocked and the time until all have finished.
  *
- * They wait in read, half on pipes and half on socketpairs, up to SHARE threads on each, so that the
- * limit on descriptors does not matter; one byte lets one thread go. With --sleep they sleep until a
- * moment fixed beforehand, late enough for all of them to be there first (which is checked).
+ * They wait in read, half on pipes and half on socketpairs, up to SHARE threads on each, so that
+ * the limit on descriptors does not matter; one byte lets one thread go. With --sleep they sleep
+ * until a moment fixed beforehand, late enough for all of them to be there first (which is
+ * checked).
  *
  * The kernel stacks are those of the whole machine; at 10,000 threads that of others is noise.
  */
@@ -18,7 +19,7 @@ enum { SHARE = 100 };
 
 static long nthreads = 10000, stack_kib, sleeping;
 static int (*chan)[2];
-static uint64_t wake_at;		/* nanotime() */
+static uint64_t wake_at; /* nanotime() */
 static _Atomic long arrived;
 
 static void *reader(void *arg)
@@ -34,7 +35,7 @@ static void *reader(void *arg)
 
 static void *sleeper(void *arg)
 {
-	struct timespec ts = { (time_t)(wake_at / 1000000000u), (long)(wake_at % 1000000000u) };
+	struct timespec ts = {(time_t)(wake_at / 1000000000u), (long)(wake_at % 1000000000u)};
 
 	atomic_fetch_add_explicit(&arrived, 1, memory_order_relaxed);
 	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == EINTR)
@@ -67,19 +68,19 @@ struct usage {
 static struct usage usage(void)
 {
 	return (struct usage){
-		.rss = field("/proc/self/smaps_rollup", "Rss"),
-		.page_tables = field("/proc/self/status", "VmPTE"),
-		.kernel_stacks = field("/proc/meminfo", "KernelStack"),
+	    .rss = field("/proc/self/smaps_rollup", "Rss"),
+	    .page_tables = field("/proc/self/status", "VmPTE"),
+	    .kernel_stacks = field("/proc/meminfo", "KernelStack"),
 	};
 }
 
 int main(int argc, char **argv)
 {
 	const struct option own[] = {
-		{ "--threads", &nthreads, 1, 1000000 },
-		{ "--stack-kib", &stack_kib, PTHREAD_STACK_MIN / 1024, 1 << 20 },
-		{ "--sleep", &sleeping, 0, 0 },
-		{ 0 },
+	    {"--threads", &nthreads, 1, 1000000},
+	    {"--stack-kib", &stack_kib, PTHREAD_STACK_MIN / 1024, 1 << 20},
+	    {"--sleep", &sleeping, 0, 0},
+	    {0},
 	};
 	pthread_attr_t attr;
 
@@ -99,13 +100,15 @@ int main(int argc, char **argv)
 	}
 	must(pthread_attr_init(&attr), "pthread_attr_init");
 	if (stack_kib)
-		must(pthread_attr_setstacksize(&attr, (size_t)stack_kib * 1024), "pthread_attr_setstacksize");
+		must(pthread_attr_setstacksize(&attr, (size_t)stack_kib * 1024),
+		     "pthread_attr_setstacksize");
 
 	struct usage before = usage();
 	uint64_t t = nanotime();
 	wake_at = t + 2000000000u + (uint64_t)nthreads * 200000u;
 	for (long i = 0; i < nthreads; i++) {
-		int err = pthread_create(&th[i], &attr, sleeping ? sleeper : reader, (void *)(intptr_t)i);
+		int err =
+		    pthread_create(&th[i], &attr, sleeping ? sleeper : reader, (void *)(intptr_t)i);
 		if (err)
 			die("pthread_create: thread %ld: %s", i + 1, strerror(err));
 	}
@@ -113,7 +116,7 @@ int main(int argc, char **argv)
 		sleep_ms(1);
 	double created = (double)(nanotime() - t);
 
-	sleep_ms(200);			/* from "about to wait" to "waiting" */
+	sleep_ms(200); /* from "about to wait" to "waiting" */
 	struct usage peak = usage();
 	long kernel_threads = field("/proc/self/status", "Threads");
 	if (sleeping && nanotime() >= wake_at)
@@ -137,7 +140,8 @@ int main(int argc, char **argv)
 
 	double n = (double)nthreads;
 	report("rss", (double)(peak.rss - before.rss) / n, "KiB/thread");
-	report("kernel-stack", (double)(peak.kernel_stacks - before.kernel_stacks) / n, "KiB/thread");
+	report("kernel-stack", (double)(peak.kernel_stacks - before.kernel_stacks) / n,
+	       "KiB/thread");
 	report("page-tables", (double)(peak.page_tables - before.page_tables) / n, "KiB/thread");
 	report("kernel-threads", (double)kernel_threads, "threads");
 	report("create", created / n, "ns/thread");

@@ -16,18 +16,18 @@ static pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
 static sem_t sem;
 
 /* A function that times n repetitions of the expression; any failure of a call shows in bad. */
-#define TIMED(name, expr)					\
-static uint64_t name(uint64_t n)				\
-{								\
-	bool bad = false;					\
-	uint64_t t = nanotime();				\
-	for (uint64_t i = 0; i < n; i++)			\
-		bad |= (expr) != 0;					\
-	t = nanotime() - t;					\
-	if (bad)						\
-		die(#name ": a call failed");			\
-	return t;						\
-}
+#define TIMED(name, expr)                                                                          \
+	static uint64_t name(uint64_t n)                                                           \
+	{                                                                                          \
+		bool bad = false;                                                                  \
+		uint64_t t = nanotime();                                                           \
+		for (uint64_t i = 0; i < n; i++)                                                   \
+			bad |= (expr) != 0;                                                        \
+		t = nanotime() - t;                                                                \
+		if (bad)                                                                           \
+			die(#name ": a call failed");                                              \
+		return t;                                                                          \
+	}
 
 TIMED(mutex_normal, pthread_mutex_lock(&normal) || pthread_mutex_unlock(&normal))
 TIMED(mutex_recursive, pthread_mutex_lock(&recursive) || pthread_mutex_unlock(&recursive))

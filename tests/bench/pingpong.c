@@ -2,8 +2,8 @@
 /*
  * pingpong: two threads wake each other in turn; nanoseconds per round trip, that is two wake-ups.
  *
- * --two-cpus puts the two threads on two CPUs, so that every wake-up crosses CPUs. It is for the bare
- * side only: a thread which sets its affinity asks for a kernel thread of its own.
+ * --two-cpus puts the two threads on two CPUs, so that every wake-up crosses CPUs. It is for the
+ * bare side only: a thread which sets its affinity asks for a kernel thread of its own.
  */
 #include "bench.h"
 #include <sched.h>
@@ -37,8 +37,8 @@ static void pin(int side)
 		sys(sched_setaffinity(0, sizeof cpus[side], &cpus[side]), "sched_setaffinity");
 }
 
-static uint64_t rounds;			/* set before the partner is created */
-static void (*play)(int side);		/* likewise; rounds times: wait for the other, then wake it */
+static uint64_t rounds;	       /* set before the partner is created */
+static void (*play)(int side); /* likewise; rounds times: wait for the other, then wake it */
 
 static void *partner(void *arg)
 {
@@ -66,8 +66,8 @@ static uint64_t run(uint64_t n, void (*fn)(int side))
 /* condition variable */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t cond[2] = { PTHREAD_COND_INITIALIZER, PTHREAD_COND_INITIALIZER };
-static int turn;			/* lock; whose turn it is */
+static pthread_cond_t cond[2] = {PTHREAD_COND_INITIALIZER, PTHREAD_COND_INITIALIZER};
+static int turn; /* lock; whose turn it is */
 
 static void play_cond(int side)
 {
@@ -131,13 +131,22 @@ static void play_fd(int side)
 	}
 }
 
-static uint64_t run_cond(uint64_t n) { return run(n, play_cond); }
-static uint64_t run_sem(uint64_t n) { return run(n, play_sem); }
-static uint64_t run_fd(uint64_t n) { return run(n, play_fd); }
+static uint64_t run_cond(uint64_t n)
+{
+	return run(n, play_cond);
+}
+static uint64_t run_sem(uint64_t n)
+{
+	return run(n, play_sem);
+}
+static uint64_t run_fd(uint64_t n)
+{
+	return run(n, play_fd);
+}
 
 int main(int argc, char **argv)
 {
-	const struct option own[] = { { "--two-cpus", &two_cpus, 0, 0 }, { 0 } };
+	const struct option own[] = {{"--two-cpus", &two_cpus, 0, 0}, {0}};
 	int to[2], back[2];
 
 	options(argc, argv, own);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * ready-read: system calls that never have to wait; nanoseconds per write and read of 64 bytes, per
- * pread of 4 KiB from the page cache (of this program's own file), per poll of one ready descriptor.
- * Measured in a second thread, as in mutex.c.
+ * pread of 4 KiB from the page cache (of this program's own file), per poll of one ready
+ * descriptor. Measured in a second thread, as in mutex.c.
  */
 #include "bench.h"
 #include <fcntl.h>
@@ -12,29 +12,29 @@
 
 enum { MESSAGE = 64, PAGE = 4096 };
 
-static int rfd, wfd;			/* what is written to wfd comes out of rfd */
+static int rfd, wfd; /* what is written to wfd comes out of rfd */
 static int file;
 
 /* Times n repetitions of an expression which says whether all went well. */
-#define TIMED(name, expr)					\
-static uint64_t name(uint64_t n)				\
-{								\
-	static char buf[PAGE];					\
-	bool bad = false;					\
-	uint64_t t = nanotime();				\
-	for (uint64_t i = 0; i < n; i++)			\
-		bad |= !(expr);					\
-	t = nanotime() - t;					\
-	if (bad)						\
-		die(#name ": a call failed");			\
-	(void)buf;						\
-	return t;						\
-}
+#define TIMED(name, expr)                                                                          \
+	static uint64_t name(uint64_t n)                                                           \
+	{                                                                                          \
+		static char buf[PAGE];                                                             \
+		bool bad = false;                                                                  \
+		uint64_t t = nanotime();                                                           \
+		for (uint64_t i = 0; i < n; i++)                                                   \
+			bad |= !(expr);                                                            \
+		t = nanotime() - t;                                                                \
+		if (bad)                                                                           \
+			die(#name ": a call failed");                                              \
+		(void)buf;                                                                         \
+		return t;                                                                          \
+	}
 
 TIMED(write_read, write(wfd, buf, MESSAGE) == MESSAGE && read(rfd, buf, MESSAGE) == MESSAGE)
 TIMED(send_recv, send(wfd, buf, MESSAGE, 0) == MESSAGE && recv(rfd, buf, MESSAGE, 0) == MESSAGE)
 TIMED(pread_cached, pread(file, buf, PAGE, 0) == PAGE)
-TIMED(poll_ready, poll(&(struct pollfd){ .fd = rfd, .events = POLLIN }, 1, -1) == 1)
+TIMED(poll_ready, poll(&(struct pollfd){.fd = rfd, .events = POLLIN}, 1, -1) == 1)
 
 static void *measure(void *arg)
 {

@@ -11,7 +11,7 @@ static void yield(void)
 int main(int argc, char **argv)
 {
 	long threads = 1000;
-	const struct option own[] = { { "--threads", &threads, 1, 30000 }, { 0 } };
+	const struct option own[] = {{"--threads", &threads, 1, 30000}, {0}};
 
 	options(argc, argv, own);
 	report("yield", 1e9 / opspersec(threads, yield, NULL), "ns");
