@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench.h: what the benchmarks share: options, a clock, two ways to measure, one way to report.
+ * bench.h: what the benchmarks share: options, a clock, three ways to measure, one way to report.
  *
  * A figure is the median of SLICES short slices, so that one burst of somebody else's load does not
- * decide it; the runner then takes the median over rounds. Two shapes of measurement:
+ * decide it; the runner then takes the median over rounds. Three shapes of measurement:
  *
  *	nsperop()	run(n) does n operations and returns the nanoseconds they took;
  *			n grows until a slice is long enough (as testing.B of Go does).
+ *	nsperop_alone()	the same for one thread which never waits: the lower quartile of many slices
+ *			of half a millisecond, most of which fit between two preemptions even on a
+ *			busy machine.
  *	opspersec()	nthreads threads repeat op() until told to stop; their operations are
  *			counted over windows of time, so that neither start nor end matters.
  *
@@ -41,7 +44,7 @@ struct option {
 	long min, max;
 };
 
-__attribute__((noreturn, format(printf, 1, 2), unused)) static void die(const char *fmt, ...)
+__attribute__((noreturn, format(printf, 1, 2))) static inline void die(const char *fmt, ...)
 {
 	va_list ap;
 
@@ -68,7 +71,7 @@ static inline long sys(long ret, const char *what)
 	return ret;
 }
 
-__attribute__((unused)) static void options(int argc, char **argv, const struct option *own)
+static inline void options(int argc, char **argv, const struct option *own)
 {
 	const struct option common[] = {{"--slice-ms", &slice_ms, 1, 10000}, {0}};
 
@@ -122,7 +125,7 @@ static inline void sleep_ms(long ms)
 }
 
 /* One line per figure, at once: what was measured before a crash is still seen. */
-__attribute__((unused)) static void report(const char *name, double value, const char *unit)
+static inline void report(const char *name, double value, const char *unit)
 {
 	printf("%s %.6g %s\n", name, value, unit);
 	fflush(stdout);
@@ -141,26 +144,46 @@ static inline double median(double *v, size_t n)
 	return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
 }
 
-__attribute__((unused)) static double nsperop(uint64_t (*run)(uint64_t n))
+/* How many operations take goal nanoseconds. */
+static inline uint64_t fit(uint64_t (*run)(uint64_t n), uint64_t goal)
 {
-	uint64_t goal = (uint64_t)slice_ms * 1000000u, n = 1;
-	double v[SLICES];
-
-	for (;;) {
+	for (uint64_t n = 1;;) {
 		uint64_t t = run(n);
-		if (t >= goal / 2) {
-			n = (uint64_t)((double)n * (double)goal / (double)t) + 1;
-			break;
-		}
-		/* Aim at the goal, but never trust a short run for more than a factor of 20. */
-		uint64_t next = t ? (uint64_t)((double)n * (double)goal / (double)t) : n * 20;
-		if (next > n * 20)
-			next = n * 20;
+		/* A short run is not trusted for more than a factor of 20. */
+		uint64_t most = t >= goal / 2 ? UINT64_MAX : n * 20;
+		uint64_t next = t ? (uint64_t)((double)n * (double)goal / (double)t) : most;
+
+		if (t >= goal / 2)
+			return next ? next : 1;
+		next = next < most ? next : most;
 		n = next > n ? next : n + 1;
 	}
+}
+
+static inline double nsperop(uint64_t (*run)(uint64_t n))
+{
+	uint64_t n = fit(run, (uint64_t)slice_ms * 1000000u);
+	double v[SLICES];
+
 	for (int i = 0; i < SLICES; i++)
 		v[i] = (double)run(n) / (double)n;
 	return median(v, SLICES);
+}
+
+static inline double nsperop_alone(uint64_t (*run)(uint64_t n))
+{
+	uint64_t n = fit(run, 500000);
+	size_t slices = (size_t)slice_ms * SLICES * 2;
+	double *v = malloc(slices * sizeof *v);
+
+	if (!v)
+		die("out of memory");
+	for (size_t i = 0; i < slices; i++)
+		v[i] = (double)run(n) / (double)n;
+	qsort(v, slices, sizeof *v, cmp_double);
+	double quartile = v[slices / 4];
+	free(v);
+	return quartile;
 }
 
 struct worker {
@@ -197,7 +220,7 @@ static inline uint64_t workers_ops(struct worker *w, long nthreads, long *runnin
 }
 
 /* *total, if asked for, is the number of operations that were done altogether. */
-__attribute__((unused)) static double opspersec(long nthreads, void (*op)(void), uint64_t *total)
+static inline double opspersec(long nthreads, void (*op)(void), uint64_t *total)
 {
 	struct worker *w = aligned_alloc(alignof(struct worker), (size_t)nthreads * sizeof *w);
 	double v[SLICES];

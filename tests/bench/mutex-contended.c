@@ -7,7 +7,7 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t shared[8]; /* lock */
-static _Thread_local uint64_t private = 1;
+static _Thread_local uint64_t mine = 1;
 
 static void op(void)
 {
@@ -16,7 +16,7 @@ static void op(void)
 		shared[i]++;
 	pthread_mutex_unlock(&lock);
 	for (int i = 0; i < 20; i++)
-	private = private * 6364136223846793005u + 1442695040888963407u;
+		mine = mine * 6364136223846793005u + 1442695040888963407u;
 }
 
 static void contend(long threads)

@@ -40,14 +40,14 @@ TIMED(cond_signal, pthread_cond_signal(&cond))
 
 static void *measure(void *arg)
 {
-	report("mutex.normal", nsperop(mutex_normal), "ns");
-	report("mutex.recursive", nsperop(mutex_recursive), "ns");
-	report("mutex.errorcheck", nsperop(mutex_errorcheck), "ns");
-	report("mutex.trylock", nsperop(mutex_trylock), "ns");
-	report("mutex.sem-post-wait", nsperop(sem_post_wait), "ns");
-	report("mutex.rwlock-read", nsperop(rwlock_read), "ns");
-	report("mutex.rwlock-write", nsperop(rwlock_write), "ns");
-	report("mutex.cond-signal", nsperop(cond_signal), "ns");
+	report("mutex.normal", nsperop_alone(mutex_normal), "ns");
+	report("mutex.recursive", nsperop_alone(mutex_recursive), "ns");
+	report("mutex.errorcheck", nsperop_alone(mutex_errorcheck), "ns");
+	report("mutex.trylock", nsperop_alone(mutex_trylock), "ns");
+	report("mutex.sem-post-wait", nsperop_alone(sem_post_wait), "ns");
+	report("mutex.rwlock-read", nsperop_alone(rwlock_read), "ns");
+	report("mutex.rwlock-write", nsperop_alone(rwlock_write), "ns");
+	report("mutex.cond-signal", nsperop_alone(cond_signal), "ns");
 	return arg;
 }
 

@@ -50,11 +50,14 @@ static void timeouts(const char *name, pthread_cond_t *c, clockid_t clock)
 	say("%s: nsec 1e9: %s", name, errname(pthread_cond_timedwait(c, &m, &ts)));
 	begin = ms_now();
 	ts = in_ms(CLOCK_MONOTONIC, 30);
-	say("%s: clockwait monotonic: %s", name, errname(pthread_cond_clockwait(c, &m, CLOCK_MONOTONIC, &ts)));
+	say("%s: clockwait monotonic: %s", name,
+	    errname(pthread_cond_clockwait(c, &m, CLOCK_MONOTONIC, &ts)));
 	ts = in_ms(CLOCK_REALTIME, 30);
-	say("%s: clockwait realtime: %s", name, errname(pthread_cond_clockwait(c, &m, CLOCK_REALTIME, &ts)));
+	say("%s: clockwait realtime: %s", name,
+	    errname(pthread_cond_clockwait(c, &m, CLOCK_REALTIME, &ts)));
 	MUST(ms_now() - begin >= 59);
-	say("%s: clockwait cpu time: %s", name, errname(pthread_cond_clockwait(c, &m, CLOCK_PROCESS_CPUTIME_ID, &ts)));
+	say("%s: clockwait cpu time: %s", name,
+	    errname(pthread_cond_clockwait(c, &m, CLOCK_PROCESS_CPUTIME_ID, &ts)));
 	OK(pthread_mutex_unlock(&m));
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* pthread_create, join, detach, equal, self; tryjoin_np, timedjoin_np, clockjoin_np: values and errors. pthread_join(3) */
+/* pthread_create, join, detach, equal, self; tryjoin_np, timedjoin_np, clockjoin_np: values and
+ * errors. pthread_join(3) */
 #include "t.h"
 
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* errno belongs to its thread across many kinds of blocking call, failing and succeeding. errno(3) */
+/* errno belongs to its thread across many kinds of blocking call, failing and succeeding. errno(3)
+ */
 #include "t.h"
 #include <semaphore.h>
 

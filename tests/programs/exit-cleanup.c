@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* pthread_exit from nested frames runs the cleanup handlers, last pushed first; pthread_cleanup_pop(1) runs one.
- * pthread_exit(3), pthread_cleanup_push(3) */
+/* pthread_exit from nested frames runs the cleanup handlers, last pushed first;
+ * pthread_cleanup_pop(1) runs one. pthread_exit(3), pthread_cleanup_push(3) */
 #include "t.h"
 
 static void note(void *arg)
@@ -23,7 +23,8 @@ static __attribute__((noinline)) void deep(int n)
 		usleep(1000);
 		pthread_exit("from the depth");
 	}
-	deep(n - 1);
+	if (n > 0)
+		deep(n - 1);
 	pthread_cleanup_pop(0);
 }
 

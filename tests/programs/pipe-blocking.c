@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* read and write that block in both directions on a pipe, a FIFO and a socketpair: writes larger than the buffer, small
- * reads, every byte checked, end of file at the end. pipe(7), fifo(7) */
+/* read and write that block in both directions on a pipe, a FIFO and a socketpair: writes larger
+ * than the buffer, small reads, every byte checked, end of file at the end. pipe(7), fifo(7) */
 #include "t.h"
 #include <sys/stat.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* poll and ppoll on 0, 1, 2 and 300 descriptors, with and without a time-out; POLLHUP, POLLERR, POLLNVAL, POLLRDHUP,
- * negative descriptors. poll(2) */
+/* poll and ppoll on 0, 1, 2 and 300 descriptors, with and without a time-out; POLLHUP, POLLERR,
+ * POLLNVAL, POLLRDHUP, negative descriptors. poll(2) */
 #include "t.h"
 
 static void show(const char *what, int n, const struct pollfd *p, int np)

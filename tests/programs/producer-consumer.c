@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A bounded queue under one mutex and two condition variables: 8 producers, 8 consumers, sums agree. */
+/* A bounded queue under one mutex and two condition variables: 8 producers, 8 consumers, sums
+ * agree. */
 #include "t.h"
 
 #define SLOTS 16

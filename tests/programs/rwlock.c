@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Read-write locks: readers together, writers alone, time-outs, trylocks, errors. pthread_rwlock_rdlock(3p) */
+/* Read-write locks: readers together, writers alone, time-outs, trylocks, errors.
+ * pthread_rwlock_rdlock(3p) */
 #include "t.h"
 
 static pthread_rwlock_t rw = PTHREAD_RWLOCK_INITIALIZER;
@@ -61,7 +62,8 @@ static void *tries(void *arg)
 		OK(pthread_rwlock_unlock(&rw));
 	ts.tv_nsec = 1000000000;
 	say("  nsec 1e9: %s", errname(pthread_rwlock_timedwrlock(&rw, &ts)));
-	say("  clockrdlock, cpu clock: %s", errname(pthread_rwlock_clockrdlock(&rw, CLOCK_PROCESS_CPUTIME_ID, &ts)));
+	say("  clockrdlock, cpu clock: %s",
+	    errname(pthread_rwlock_clockrdlock(&rw, CLOCK_PROCESS_CPUTIME_ID, &ts)));
 	return NULL;
 }
 

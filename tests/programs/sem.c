@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Unnamed semaphores: wait, trywait, timedwait, clockwait, getvalue, and their errors. sem_wait(3), sem_init(3) */
+/* Unnamed semaphores: wait, trywait, timedwait, clockwait, getvalue, and their errors. sem_wait(3),
+ * sem_init(3) */
 #include "t.h"
 #include <limits.h>
 #include <semaphore.h>
@@ -47,7 +48,8 @@ int main(void)
 	pthread_t t[40];
 
 	rounds = scaled(5000);
-	MUST(sem_init(&ping, 0, 0) == 0 && sem_init(&pong, 0, 0) == 0 && sem_init(&pool, 0, 5) == 0);
+	MUST(sem_init(&ping, 0, 0) == 0 && sem_init(&pong, 0, 0) == 0 &&
+	     sem_init(&pool, 0, 5) == 0);
 	t[0] = start(ponger, NULL);
 	for (int i = 0; i < rounds; i++) {
 		MUST(sem_post(&ping) == 0);

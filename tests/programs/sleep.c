@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* sleep, usleep, nanosleep, clock_nanosleep: never short, both clocks, absolute times in the past, errors; in main and
- * in threads. nanosleep(2), clock_nanosleep(2) */
+/* sleep, usleep, nanosleep, clock_nanosleep: never short, both clocks, absolute times in the past,
+ * errors; in main and in threads. nanosleep(2), clock_nanosleep(2) */
 #include "t.h"
 
 static void *all(void *arg)
@@ -29,7 +29,8 @@ static void *all(void *arg)
 	say("absolute, realtime: %d", clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &ts, NULL));
 	MUST(ms_now() - begin >= 29);
 	ts = in_ms(CLOCK_MONOTONIC, -1000);
-	say("absolute, in the past: %d", clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL));
+	say("absolute, in the past: %d",
+	    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL));
 
 	ts = (struct timespec){0, 1000000000};
 	SYS(nanosleep(&ts, NULL));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the programs share. A program prints facts (results, counts, names of errors) and never a time, an address or
- * an id, so that its output is the same bare and preloaded; a broken fact ends it with status 1.
+ * What the programs share. A program prints facts (results, counts, names of errors) and never a
+ * time, an address or an id, so that its output is the same bare and preloaded; a broken fact ends
+ * it with status 1.
  */
 #ifndef T_H
 #define T_H
@@ -50,7 +51,8 @@ T_INLINE const char *errname(int e)
 
 __attribute__((noreturn)) T_INLINE void t_fail(const char *file, int line, const char *what, int e)
 {
-	say("FAIL %s:%d: %s (errno %s)", strrchr(file, '/') ? strrchr(file, '/') + 1 : file, line, what, errname(e));
+	say("FAIL %s:%d: %s (errno %s)", strrchr(file, '/') ? strrchr(file, '/') + 1 : file, line,
+	    what, errname(e));
 	_exit(1);
 }
 
@@ -64,11 +66,11 @@ T_INLINE void t_sys(const char *what, long r)
 
 /* MUST: true. OK: a pthread call that returns 0. RC, SYS: print the call and what it gave. */
 #define MUST(x) ((x) ? (void)0 : t_fail(__FILE__, __LINE__, #x, errno))
-#define OK(call)                                                                                                       \
-	do {                                                                                                           \
-		int ok_rc = (call);                                                                                    \
-		if (ok_rc)                                                                                             \
-			t_fail(__FILE__, __LINE__, #call, ok_rc);                                                      \
+#define OK(call)                                                                                   \
+	do {                                                                                       \
+		int ok_rc = (call);                                                                \
+		if (ok_rc)                                                                         \
+			t_fail(__FILE__, __LINE__, #call, ok_rc);                                  \
 	} while (0)
 #define RC(call) say("%s: %s", #call, errname(call))
 #define SYS(call) t_sys(#call, (long)(call))
@@ -90,6 +92,18 @@ T_INLINE pthread_t start(void *(*fn)(void *), void *arg)
 
 	OK(pthread_create(&t, NULL, fn, arg));
 	return t;
+}
+
+/* The path of a module that was built beside this program. */
+T_INLINE const char *module_path(const char *name)
+{
+	static __thread char path[4200];
+	ssize_t n = readlink("/proc/self/exe", path, 4096);
+
+	MUST(n > 0);
+	path[n] = 0;
+	strcpy(strrchr(path, '/') + 1, name);
+	return path;
 }
 
 /* A thread with a small stack, for programs that make thousands. */
@@ -140,8 +154,8 @@ T_INLINE double ms_now(void)
 }
 
 /*
- * Give another thread the time to block. The result must be the same whether it has blocked by then or not: this
- * makes the interesting order likely, it does not hide the others.
+ * Give another thread the time to block. The result must be the same whether it has blocked by then
+ * or not: this makes the interesting order likely, it does not hide the others.
  */
 T_INLINE void settle(void)
 {

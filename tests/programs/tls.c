@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* __thread variables, initialised and zeroed, small and large, and errno: each thread has its own, across blocking
- * calls and yields, and a new thread never sees an old thread's values. */
+/* __thread variables, initialised and zeroed, small and large, and errno: each thread has its own,
+ * across blocking calls and yields, and a new thread never sees an old thread's values. */
 #include "t.h"
 
 static __thread int zero;

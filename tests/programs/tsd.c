@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Thread-specific data: values stay with their thread; each destructor runs once per value, in up to
- * PTHREAD_DESTRUCTOR_ITERATIONS rounds. pthread_key_create(3) */
+/* Thread-specific data: values stay with their thread; each destructor runs once per value, in up
+ * to PTHREAD_DESTRUCTOR_ITERATIONS rounds. pthread_key_create(3) */
 #include "t.h"
 #include <limits.h>
 
@@ -78,7 +78,8 @@ int main(void)
 	say("rounds: %d, calls: %d", rounds, n);
 	OK(pthread_key_create(&never, for_ever));
 	finish(start(endless, &stubborn));
-	say("a value set again in every round: %d, limit %d", stubborn, PTHREAD_DESTRUCTOR_ITERATIONS);
+	say("a value set again in every round: %d, limit %d", stubborn,
+	    PTHREAD_DESTRUCTOR_ITERATIONS);
 
 	/* A key made anew starts empty in every thread, main included. */
 	OK(pthread_setspecific(key[0], malloc(1)));
