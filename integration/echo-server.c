@@ -28,7 +28,7 @@ static int write_all(int fd, const char *buf, size_t n)
 
 static void echo(int fd)
 {
-	char buf[4096];         /* small: the stack may be PTHREAD_STACK_MIN */
+	char buf[4096]; /* small: the stack may be PTHREAD_STACK_MIN */
 	for (;;) {
 		ssize_t n = read(fd, buf, sizeof buf);
 		if (n < 0 && errno == EINTR)
@@ -48,8 +48,7 @@ int main(int argc, char **argv)
 			sv.port = (int)parse_number("the port (-p)", optarg, 0, 65535);
 			break;
 		case 's':
-			sv.stacksize = (size_t)parse_number("the stack size (-s)", optarg,
-							    sysconf(_SC_THREAD_STACK_MIN), 1L << 30);
+			sv.stacksize = parse_stacksize(optarg);
 			break;
 		default:
 			fprintf(opt == 'h' ? stdout : stderr,

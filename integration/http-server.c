@@ -24,9 +24,9 @@ static int keepalive_ms = 60000;
 
 struct conn {
 	int fd;
-	char *body;             /* body_size bytes: `target` over and over */
-	size_t target_len;      /* of the target which body repeats; 0: none yet */
-	size_t used;            /* bytes in buf: a request, perhaps more behind it */
+	char *body;	   /* body_size bytes: `target` over and over */
+	size_t target_len; /* of the target which body repeats; 0: none yet */
+	size_t used;	   /* bytes in buf: a request, perhaps more behind it */
 	char buf[4096];
 };
 
@@ -102,6 +102,14 @@ static void fill_body(struct conn *c, const char *target, size_t len)
 	c->target_len = len;
 }
 
+/* Of what follows the target: 1 for HTTP/1.1, 0 for HTTP/1.0, -1 for neither. */
+static int minor_version(const char *s)
+{
+	if (strncmp(s, " HTTP/1.1\r\n", 11) == 0)
+		return 1;
+	return strncmp(s, " HTTP/1.0\r\n", 11) == 0 ? 0 : -1;
+}
+
 /* Answers the request in head, a string; says whether the connection stays. */
 static bool respond(struct conn *c, char *head)
 {
@@ -110,9 +118,7 @@ static bool respond(struct conn *c, char *head)
 	bool is_head = strncmp(head, "HEAD ", 5) == 0;
 	char *target = strchr(head, ' ');
 	size_t len = target ? strcspn(++target, " \r\n") : 0;
-	char *version = target ? target + len : NULL;
-	int minor = version ? strncmp(version, " HTTP/1.1\r\n", 11) == 0 ? 1 :
-			      strncmp(version, " HTTP/1.0\r\n", 11) == 0 ? 0 : -1 : -1;
+	int minor = target ? minor_version(target + len) : -1;
 	bool keep = minor == 1 ? !has_header(head, "Connection", "close")
 			       : has_header(head, "Connection", "keep-alive");
 
@@ -120,8 +126,9 @@ static bool respond(struct conn *c, char *head)
 		status = "400 Bad Request";
 	else if (!get && !is_head)
 		status = "405 Method Not Allowed";
-	else if (has_header(head, "Content-Length", NULL) || has_header(head, "Transfer-Encoding", NULL))
-		status = "413 Content Too Large";       /* a body is not read here */
+	else if (has_header(head, "Content-Length", NULL) ||
+		 has_header(head, "Transfer-Encoding", NULL))
+		status = "413 Content Too Large"; /* a body is not read here */
 	bool ok = status[0] == '2';
 	if (ok)
 		fill_body(c, target, len);
@@ -142,10 +149,10 @@ static void serve(int fd)
 	size_t len;
 	bool keep = c.body != NULL;
 	while (keep && (len = read_request(&c))) {
-		c.buf[len - 2] = '\0';  /* the empty line's CR: a string of whole lines */
+		c.buf[len - 2] = '\0'; /* the empty line's CR: a string of whole lines */
 		keep = respond(&c, c.buf);
 		c.used -= len;
-		memmove(c.buf, c.buf + len, c.used);    /* pipelined requests */
+		memmove(c.buf, c.buf + len, c.used); /* pipelined requests */
 	}
 	free(c.body);
 }
@@ -169,14 +176,15 @@ int main(int argc, char **argv)
 			sv.port = (int)parse_number("the port (-p)", optarg, 0, 65535);
 			break;
 		case 'b':
-			body_size = (size_t)parse_number("the body's size (-b)", optarg, 0, 16 << 20);
+			body_size =
+			    (size_t)parse_number("the body's size (-b)", optarg, 0, 16 << 20);
 			break;
 		case 'k':
-			keepalive_ms = (int)parse_number("the time-out (-k)", optarg, 1, 86400) * 1000;
+			keepalive_ms =
+			    (int)parse_number("the time-out (-k)", optarg, 1, 86400) * 1000;
 			break;
 		case 's':
-			sv.stacksize = (size_t)parse_number("the stack size (-s)", optarg,
-							    sysconf(_SC_THREAD_STACK_MIN), 1L << 30);
+			sv.stacksize = parse_stacksize(optarg);
 			break;
 		default:
 			usage(opt == 'h' ? stdout : stderr);

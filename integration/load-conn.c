@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,10 +30,10 @@
 #endif
 
 enum {
-	CHUNK = 65536,          /* of reading, writing and checking */
+	CHUNK = 65536, /* of reading, writing and checking */
 	HEAD_MAX = 2048,
-	PER_SOURCE = 16384,     /* connections from one address; there are some 28,000 ports */
-	SOURCES = 250,          /* 127.0.0.1 and on */
+	PER_SOURCE = 16384, /* connections from one address; there are some 28,000 ports */
+	SOURCES = 250,	    /* 127.0.0.1 and on */
 };
 
 /* Bytes [at, at + n) of a sequence, n <= CHUNK; valid until the next call. */
@@ -41,7 +42,7 @@ static const char *sequence(uint64_t id, uint64_t at, size_t n)
 	static _Thread_local uint64_t word[CHUNK / 8 + 2];
 	uint64_t key = (id + 1) * 0xd1342543de82ef95u + at / 8 * 0x9e3779b97f4a7c15u;
 	for (size_t i = 0; i < (at % 8 + n + 7) / 8; i++) {
-		uint64_t x = key += 0x9e3779b97f4a7c15u;        /* splitmix64 */
+		uint64_t x = key += 0x9e3779b97f4a7c15u; /* splitmix64 */
 		x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
 		x = (x ^ x >> 27) * 0x94d049bb133111ebu;
 		word[i] = x ^ x >> 31;
@@ -61,8 +62,8 @@ static size_t request(const struct conn *c, char *buf, size_t size)
 	char path[PATH_BYTES];
 	target(c, path, sizeof path);
 	bool last = plan.churn && c->done + 1 == plan.per_conn;
-	return (size_t)snprintf(buf, size, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%s\r\n",
-				path, plan.port, last ? "Connection: close\r\n" : "");
+	return (size_t)snprintf(buf, size, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%s\r\n", path,
+				plan.port, last ? "Connection: close\r\n" : "");
 }
 
 /* A socket bound to the source address that this connection should have:
@@ -76,8 +77,8 @@ static int source_socket(unsigned source)
 	if (source == 0)
 		return fd;
 	struct sockaddr_in sa = {
-		.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK + source),
+	    .sin_family = AF_INET,
+	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK + source),
 	};
 	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){1}, sizeof(int));
 	if (bind(fd, (struct sockaddr *)&sa, sizeof sa)) {
@@ -91,9 +92,9 @@ bool conn_open(struct conn *c, int epfd, int *why)
 {
 	static _Atomic uint64_t serial;
 	struct sockaddr_in to = {
-		.sin_family = AF_INET,
-		.sin_port = htons((uint16_t)plan.port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	    .sin_family = AF_INET,
+	    .sin_port = htons((uint16_t)plan.port),
+	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
 	};
 	char *head = c->head;
 	*c = (struct conn){.fd = -1, .head = head, .id = atomic_fetch_add(&serial, 1)};
@@ -105,10 +106,11 @@ bool conn_open(struct conn *c, int epfd, int *why)
 		c->fd = source_socket((unsigned)(c->id / PER_SOURCE + try) % SOURCES);
 		if (c->fd < 0)
 			break;
-		if (connect(c->fd, (struct sockaddr *)&to, sizeof to) == 0 || errno == EINPROGRESS) {
+		if (connect(c->fd, (struct sockaddr *)&to, sizeof to) == 0 ||
+		    errno == EINPROGRESS) {
 			struct epoll_event ev = {
-				.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-				.data.ptr = c,
+			    .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+			    .data.ptr = c,
 			};
 			if (epoll_ctl(epfd, EPOLL_CTL_ADD, c->fd, &ev))
 				break;
@@ -117,7 +119,7 @@ bool conn_open(struct conn *c, int epfd, int *why)
 		}
 		if (errno != EADDRNOTAVAIL)
 			break;
-		close(c->fd);           /* no port left there: the next address */
+		close(c->fd); /* no port left there: the next address */
 		c->fd = -1;
 	}
 	*why = errno;
@@ -176,7 +178,7 @@ enum event conn_exchange(struct conn *c, enum error *why)
 	c->state = CONN_WAITING;
 	if (plan.http) {
 		c->sent = c->received = 0;
-		c->goal = UINT64_MAX;   /* until the headers have said */
+		c->goal = UINT64_MAX; /* until the headers have said */
 		c->head_len = 0;
 	} else {
 		c->goal = c->sent + plan.bytes;
@@ -268,9 +270,10 @@ enum event conn_ready(struct conn *c, enum error *why)
 			return errno == EAGAIN ? EV_NOTHING : failed(c, ERR_CLOSED, why);
 		if (n == 0)
 			return ended(c, why);
-		if (c->state != CONN_WAITING)   /* nothing was asked */
+		if (c->state != CONN_WAITING) /* nothing was asked */
 			return failed(c, ERR_MISMATCH, why);
-		if (!(plan.http ? take_http(c, buf, (size_t)n, why) : take_echo(c, buf, (size_t)n, why)))
+		if (!(plan.http ? take_http(c, buf, (size_t)n, why)
+				: take_echo(c, buf, (size_t)n, why)))
 			return failed(c, *why, why);
 		if (c->received == c->goal) {
 			c->done++;

@@ -56,9 +56,9 @@ static int listen_on(int port)
 		return fail("socket");
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
 	struct sockaddr_in sa = {
-		.sin_family = AF_INET,
-		.sin_port = htons((uint16_t)port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	    .sin_family = AF_INET,
+	    .sin_port = htons((uint16_t)port),
+	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
 	};
 	socklen_t len = sizeof sa;
 	if (bind(fd, (struct sockaddr *)&sa, sizeof sa))
@@ -78,7 +78,7 @@ static int handle_signals(void)
 	sigemptyset(&sa.sa_mask);
 	if (sigaction(SIGTERM, &sa, NULL) || sigaction(SIGALRM, &sa, NULL))
 		return fail("sigaction");
-	sa.sa_handler = SIG_IGN;        /* a write to a closed connection: EPIPE */
+	sa.sa_handler = SIG_IGN; /* a write to a closed connection: EPIPE */
 	if (sigaction(SIGPIPE, &sa, NULL))
 		return fail("sigaction");
 	return 0;
@@ -113,7 +113,7 @@ int run_server(const struct server *sv)
 				continue;
 			if (failed++ == 0)
 				fail("accept");
-			usleep(10000);  /* out of descriptors or memory: let some come back */
+			usleep(10000); /* out of descriptors or memory: let some come back */
 			continue;
 		}
 		accepted++;
@@ -129,5 +129,5 @@ int run_server(const struct server *sv)
 	close(listener);
 	fprintf(stderr, "connections: %lu\nrefused, no thread: %lu\nfailed accepts: %lu\n",
 		accepted, refused, failed);
-	return 0;       /* open connections end with the process */
+	return 0; /* open connections end with the process */
 }

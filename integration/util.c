@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "integration.h"
 
@@ -24,6 +25,12 @@ long parse_number(const char *what, const char *text, long min, long max)
 		exit(2);
 	}
 	return n * unit;
+}
+
+size_t parse_stacksize(const char *text)
+{
+	return (size_t)parse_number("the stack size (-s)", text, sysconf(_SC_THREAD_STACK_MIN),
+				    1L << 30);
 }
 
 void raise_fd_limit(void)
