@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * arch.c (x86-64): how the thread pointer is written, and a new G's first frame.
+ *
+ * The kernel says in AT_HWCAP2 whether wrfsbase is allowed in user mode (Linux 5.9+, CPUs since
+ * Ivy Bridge): some nanoseconds. Otherwise every switch pays a system call. The choice is made once,
+ * before the first switch, so arch_fsgsbase is a plain variable.
+ *
+ * Rejected: asking cpuid. The CPU may know the instruction while the kernel forbids it: SIGILL.
+ */
+#include "runtime.h"
+
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+
+#define HWCAP2_FSGSBASE 2
+#define ARCH_SET_FS 0x1002
+
+uint32_t arch_fsgsbase;
+
+extern void gostartstub(void);
+
+bool archinit(enum fsbase how)
+{
+	bool have = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
+
+	if (how == FSBASE_WRFSBASE && !have)
+		return false;
+	arch_fsgsbase = have && how != FSBASE_SYSCALL;
+	return true;
+}
+
+/* The first word of a TCB is its own address: the ABI's promise for the TLS variant in use. */
+void *gettls(void)
+{
+	void *tcb;
+
+	__asm__ volatile("mov %%fs:0, %0" : "=r"(tcb));
+	return tcb;
+}
+
+void settls(void *tcb)
+{
+	if (arch_fsgsbase)
+		__asm__ volatile("wrfsbase %0" : : "r"(tcb) : "memory");
+	else
+		SC2(SYS_arch_prctl, ARCH_SET_FS, tcb);
+}
+
+void gostartcall(struct g *gp, void *hi)
+{
+	uint64_t *sp = (uint64_t *)((uintptr_t)hi & ~(uintptr_t)15);
+
+	/* Fresh stacks are zero, recycled ones are not: a frame-pointer walk must find its end here. */
+	*--sp = 0;
+	*--sp = 0;
+	*--sp = (uint64_t)gostartstub;
+	*--sp = 0;		 /* rbp */
+	*--sp = (uint64_t)gp;	 /* rbx */
+	sp -= 5;		 /* r12-r15, control words */
+	sp[1] = sp[2] = sp[3] = sp[4] = 0;
+	/* POSIX: a thread inherits its creator's floating-point environment, and this is the creator. */
+	sp[0] = 0;
+	__asm__ volatile("stmxcsr %0" : "=m"(*(uint32_t *)sp));
+	__asm__ volatile("fnstcw %0" : "=m"(*((uint16_t *)sp + 2)));
+	gp->sched.sp = sp;
+}

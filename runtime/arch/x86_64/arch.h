@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * arch.h (x86-64): what the runtime asks of a CPU. Another CPU supplies the same names:
+ *
+ *   raw_syscall        a system call; returns the kernel's value (-errno), touches no TLS
+ *   settls, gettls     write, read the thread pointer (FS base here); archinit() chooses how
+ *   mcall, gogo        switch stack and thread pointer together (asm.S)
+ *   gostartcall        lay out a new G's first frame so that gogo() enters gostart(gp)
+ *   clone_m            a kernel thread on a given stack and TCB
+ *   cputicks, procyield, curg offsets checked by _Static_assert in tls.c
+ */
+#ifndef ARCH_H
+#define ARCH_H
+
+#include <stdint.h>
+#include <stdbool.h>
+
+struct g;
+struct m;
+
+static inline long raw_syscall6(long n, long a, long b, long c, long d, long e, long f)
+{
+	long ret;
+	register long r10 __asm__("r10") = d;
+	register long r8 __asm__("r8") = e;
+	register long r9 __asm__("r9") = f;
+	__asm__ volatile("syscall"
+			 : "=a"(ret)
+			 : "a"(n), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+			 : "rcx", "r11", "memory");
+	return ret;
+}
+#define SC0(n) raw_syscall6(n, 0, 0, 0, 0, 0, 0)
+#define SC1(n, a) raw_syscall6(n, (long)(a), 0, 0, 0, 0, 0)
+#define SC2(n, a, b) raw_syscall6(n, (long)(a), (long)(b), 0, 0, 0, 0)
+#define SC3(n, a, b, c) raw_syscall6(n, (long)(a), (long)(b), (long)(c), 0, 0, 0)
+#define SC4(n, a, b, c, d) raw_syscall6(n, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
+#define SC5(n, a, b, c, d, e) raw_syscall6(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
+#define SC6(n, a, b, c, d, e, f) \
+	raw_syscall6(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+
+enum fsbase { FSBASE_AUTO, FSBASE_WRFSBASE, FSBASE_SYSCALL };
+/* Chooses how settls works. False if `how` is not to be had on this machine. */
+bool archinit(enum fsbase how);
+extern uint32_t arch_fsgsbase; /* 1: wrfsbase; 0: arch_prctl. Written once, before any switch. */
+
+void *gettls(void);
+void settls(void *tcb);
+
+/*
+ * Saves the callee-saved state (mxcsr and x87 control word included) on the current stack and SP in
+ * gp->sched.sp; loads g0->sched.sp as SP and g0->tcb as thread pointer; calls fn(gp), which must not
+ * return. Returns when somebody gogo()s gp. From the moment fn runs, nothing of gp's stack is in use.
+ */
+void mcall(struct g *gp, struct g *g0, void (*fn)(struct g *));
+/* Loads gp->tcb and gp->sched.sp and returns into the mcall() that saved it. */
+_Noreturn void gogo(struct g *gp);
+/* Makes gp->sched.sp such that gogo(gp) calls gostart(gp) on stack top `hi`, with no caller
+ * (.cfi_undefined rip, rbp 0), the C ABI's alignment, and the caller's mxcsr and x87 control word:
+ * call it on the creating thread, or on its g0 after an mcall(). */
+void gostartcall(struct g *gp, void *hi);
+/*
+ * clone(2) with CLONE_VM|FS|FILES|SIGHAND|THREAD|SYSVSEM|SETTLS|PARENT_SETTID|CHILD_CLEARTID. The child calls fn(arg) on
+ * `stack` (its top) with thread pointer tcb and never returns. Returns the tid or -errno.
+ */
+long clone_m(void *stack, void *tcb, int *ptid, int *ctid, void (*fn)(void *), void *arg);
+
+static inline int64_t cputicks(void)
+{
+	uint32_t lo, hi;
+	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+	return (int64_t)((uint64_t)hi << 32 | lo);
+}
+
+static inline void procyield(uint32_t n)
+{
+	while (n--)
+		__asm__ volatile("pause");
+}
+
+#endif

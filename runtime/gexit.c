@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * gexit.c: a G's first and last frame.
+ *
+ * gostart() is to a G what glibc's start_thread is to a pthread. Its frame holds the jump buffer that ends a forced
+ * unwind: glibc's own pthread_exit() runs on our TCB, unwinds frame by frame (cleanup handlers, C++
+ * destructors) and, when it has come to the frame of TCB->cleanup_jmp_buf, longjmps there, to us.
+ * An exception nobody catches finds no caller beyond gostartstub and ends in terminate(), as with glibc.
+ *
+ * main() was not started by us. Its buffer lies in libc's frame below main(), and glibc would exit the kernel thread there,
+ * which is M 0 by then. So when the pool starts, the program counter in that buffer is
+ * replaced (libc mangles it with a secret in the TCB) by mainunwound in asm.S, on the same stack.
+ *
+ * All of this is program code in the scheduler's eyes: destructors may block and park, so gp may be on
+ * another M after any call here. Nothing of M or P is held.
+ *
+ * Rejected: an own unwinder over _Unwind_ForcedUnwind (C's cleanup handlers are registered in glibc's TCB in two
+ * ways, both known to glibc's only).
+ */
+#include "runtime.h"
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BLOCKKEYS = 32, NBLOCKS = PTHREAD_KEYS_MAX / BLOCKKEYS }; /* two levels, as in glibc since 2.0 */
+enum { JB_PC = 7, JB_PREV = 9 }; /* words of __pthread_unwind_buf_t: rip; the buffer registered before */
+
+struct keydata {
+	uintptr_t seq;
+	void *data;
+};
+
+static struct {
+	void (*registercancel)(__pthread_unwind_buf_t *);
+	void (*calltlsdtors)(void);
+	void (*exit)(void *) __attribute__((__noreturn__));
+	void (*resclose)(void *);
+	char *(*dlerror)(void);
+	const struct {
+		uintptr_t seq;
+		void (*destr)(void *);
+	} *keys;
+} libc;
+
+extern void mainunwound(void);
+
+#define WORD(tcb, off) (*(uintptr_t *)((char *)(tcb) + (off)))
+
+bool gexitinit(void)
+{
+	libc.registercancel = libcown("__pthread_register_cancel");
+	libc.calltlsdtors = libcown("__call_tls_dtors");
+	libc.exit = libcown("pthread_exit");
+	libc.resclose = libcown("__res_nclose");
+	libc.dlerror = libcown("dlerror");
+	libc.keys = libcown("__pthread_keys");
+	return libc.registercancel && libc.calltlsdtors && libc.exit && libc.resclose && libc.keys;
+}
+
+/* pthread_setspecific's destructors: what nptl does at a thread's end, on its own data. */
+static void tsddestroy(char *tcb)
+{
+	struct keydata **blocks = (struct keydata **)(tcb + tlslayout.specific);
+	volatile bool *used = (bool *)(tcb + tlslayout.specificused);
+
+	if (likely(!*used))
+		return;
+	for (int round = 0; *used && round < PTHREAD_DESTRUCTOR_ITERATIONS; round++) {
+		*used = false;
+		for (size_t i = 0; i < NBLOCKS; i++) {
+			struct keydata *d = blocks[i];
+			for (size_t j = 0; d && j < BLOCKKEYS; j++) {
+				void *data = d[j].data;
+				if (!data)
+					continue;
+				d[j].data = NULL;
+				/* The key may have been deleted and made anew: then it is another's value. */
+				size_t key = i * BLOCKKEYS + j;
+				void (*destr)(void *) = libc.keys[key].destr;
+				if (d[j].seq == libc.keys[key].seq && destr)
+					destr(data);
+			}
+		}
+	}
+	/* The first block is in the TCB; it is cleared with it. */
+	for (size_t i = 1; i < NBLOCKS; i++) {
+		free(blocks[i]);
+		blocks[i] = NULL;
+	}
+	*used = false;
+}
+
+/* The buffers which libc allocates per thread and frees in __libc_thread_freeres, which is hidden. */
+static void libcfree(char *tcb)
+{
+	static const ptrdiff_t *const bufs[] = {&tlslayout.strsignal, &tlslayout.strerror};
+
+	for (size_t i = 0; i < nelem(bufs); i++) {
+		if (!*bufs[i] || likely(!WORD(tcb, *bufs[i])))
+			continue;
+		free((void *)WORD(tcb, *bufs[i]));
+		WORD(tcb, *bufs[i]) = 0;
+	}
+	/* The word is ~0 where libc could not allocate the result. */
+	if (tlslayout.dlerror && unlikely(WORD(tcb, tlslayout.dlerror) + 1 > 1)) {
+		libc.dlerror(); /* hands the message out ... */
+		libc.dlerror(); /* ... and frees it */
+		free((void *)WORD(tcb, tlslayout.dlerror));
+		WORD(tcb, tlslayout.dlerror) = 0;
+	}
+	/* nscount: the resolver was initialised in this thread, and may have sockets open. */
+	if (tlslayout.res && unlikely(((struct { int a, b; long c; int nscount; } *)(tcb + tlslayout.res))->nscount))
+		libc.resclose(tcb + tlslayout.res);
+}
+
+/* Thread-local blocks of dlopened modules: freed, and the slot says "allocate at first use" again. */
+static void dtvfree(char *tcb)
+{
+	uintptr_t *dtv = (uintptr_t *)WORD(tcb, 8);
+
+	for (uintptr_t i = 1, n = dtv[-2]; i <= n; i++) {
+		if (likely(!dtv[2 * i + 1]))
+			continue;
+		free((void *)dtv[2 * i + 1]);
+		dtv[2 * i] = (uintptr_t)-1;
+		dtv[2 * i + 1] = 0;
+	}
+}
+
+void tlsexit(struct g *gp)
+{
+	char *tcb = gp->tcb;
+
+	libc.calltlsdtors();
+	tsddestroy(tcb);
+	libcfree(tcb);
+	/* main's shell is not used again, and libc may still run atexit handlers on it. */
+	if (gp->area)
+		dtvfree(tcb);
+}
+
+static noreturn void finish(struct g *gp)
+{
+	tlsexit(gp);
+	goexit(gp);
+}
+
+static void run(struct g *gp, __pthread_unwind_buf_t *buf)
+{
+	libc.registercancel(buf);
+	enterforeign();
+	gp->retval = gp->fn(gp->arg);
+}
+
+/* pthread_exit's value, or PTHREAD_CANCELED where libc itself acted on a cancellation. */
+static void takeresult(struct g *gp)
+{
+	gp->retval = (void *)WORD(gp->tcb, tlslayout.result);
+}
+
+void gostart(struct g *gp)
+{
+	__pthread_unwind_buf_t buf;
+
+	/* Before anything else: the ctype tables are per-thread pointers, nil in a new TLS block. */
+	tlstmpl.ctypeinit();
+	if (likely(__sigsetjmp_cancel(buf.__cancel_jmp_buf, 0) == 0))
+		run(gp, &buf);
+	else
+		takeresult(getg());
+	finish(getg());
+}
+
+noreturn void gounwind(void *retval)
+{
+	libc.exit(retval);
+}
+
+/* main's stack has been unwound; entered from mainunwound on what is left of it. */
+__attribute__((visibility("hidden"))) noreturn void gomainexit(void)
+{
+	takeresult(getg());
+	finish(getg());
+}
+
+/* libc's pointer mangling: xor with the TCB's guard word, then rotate. */
+static uintptr_t mangle(uintptr_t p)
+{
+	__asm__("xor %%fs:0x30, %0\n\trol $17, %0" : "+r"(p));
+	return p;
+}
+
+void unwindmain(struct g *gp)
+{
+	uintptr_t *buf = (uintptr_t *)WORD(gp->tcb, tlslayout.cleanupjmp);
+
+	/* The outermost buffer: main may be inside pthread_cleanup_push()es, which chain theirs before it. */
+	while (buf && buf[JB_PREV])
+		buf = (uintptr_t *)buf[JB_PREV];
+	if (buf)
+		buf[JB_PC] = mangle((uintptr_t)mainunwound);
+}
