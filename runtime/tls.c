@@ -38,7 +38,8 @@ _Static_assert(offsetof(struct g, tcb) == 8, "asm.S: G_TCB");
 __thread struct g *runtime_g __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 static struct virgin {
-	size_t gen;
+	size_t gen;  /* ld.so's count when it was made: the key */
+	size_t made; /* the newest module in it */
 	char *block; /* below + tcbsize bytes */
 } *_Atomic virgin;
 static uint32_t nvirgin; /* under virginlock */
@@ -89,6 +90,7 @@ int tlsnew(struct g *gp)
 	memcpy(tcb, tlstmpl.tcb, tlslayout.tcbsize);
 	WORD(tcb, 8) = dtv;
 	settcb(gp);
+	atomic_store_explicit(&gp->tlsgen, WORD(dtv, 0), memory_order_relaxed);
 	return 0;
 }
 
@@ -110,6 +112,7 @@ static struct virgin *newvirgin(size_t gen)
 			memcpy(v->block + tlslayout.below, tlstmpl.tcb, tlslayout.tcbsize);
 			/* A dlopen meanwhile makes the count differ: the next life looks again. */
 			v->gen = gen;
+			v->made = WORD(WORD(tlstmpl.scratch, 8), 0);
 			atomic_store_explicit(&virgin, v, memory_order_release);
 		}
 	}
@@ -141,6 +144,8 @@ void tlsreset(struct g *gp)
 		memcpy(tcb, tlstmpl.tcb, tlslayout.tcbsize);
 	}
 	WORD(tcb, 8) = dtv;
+	/* Relaxed: gp is published later, under a lock or by a release. */
+	atomic_store_explicit(&gp->tlsgen, v ? v->made : WORD(dtv, 0), memory_order_relaxed);
 	for (uint32_t i = 0; i < tlstmpl.nkeep; i++)
 		WORD(tcb, tlstmpl.keep[i]) = keep[i];
 	settcb(gp);

@@ -148,7 +148,7 @@ static int runtemplate(struct probe *pr, char *stack, size_t stacksize)
 	return err;
 }
 
-static ptrdiff_t descoff(const char *name)
+ptrdiff_t tlsdesc(const char *name)
 {
 	const struct desc *d = libcown(name);
 
@@ -170,10 +170,10 @@ static const char *scan(struct probe *pr, char *stack, size_t stacksize)
 	uintptr_t lo = tcb - tlslayout.below, hi = tcb + tlslayout.tcbsize;
 	struct tlslayout *l = &tlslayout;
 
-	l->list = descoff("_thread_db_pthread_list");
-	l->tid = descoff("_thread_db_pthread_tid");
-	l->specific = descoff("_thread_db_pthread_specific");
-	l->cancelhandling = descoff("_thread_db_pthread_cancelhandling");
+	l->list = tlsdesc("_thread_db_pthread_list");
+	l->tid = tlsdesc("_thread_db_pthread_tid");
+	l->specific = tlsdesc("_thread_db_pthread_specific");
+	l->cancelhandling = tlsdesc("_thread_db_pthread_cancelhandling");
 	if (!l->list || !l->tid || !l->specific || !l->cancelhandling)
 		return "libc exports no libthread_db descriptors";
 	l->specificused = l->specific + 32 * 8;
@@ -227,8 +227,8 @@ static const char *scan(struct probe *pr, char *stack, size_t stacksize)
 static size_t *findgeneration(uintptr_t dtv)
 {
 	char *rtld = libcown("_rtld_global");
-	ptrdiff_t lo = descoff("_thread_db_rtld_global__dl_tls_dtv_slotinfo_list");
-	ptrdiff_t hi = descoff("_thread_db_rtld_global__dl_stack_used");
+	ptrdiff_t lo = tlsdesc("_thread_db_rtld_global__dl_tls_dtv_slotinfo_list");
+	ptrdiff_t hi = tlsdesc("_thread_db_rtld_global__dl_stack_used");
 
 	if (!rtld || !lo || hi <= lo || hi - lo > 256)
 		return NULL;
@@ -303,6 +303,7 @@ int tlsinit(void)
 	err = stackinit(size, align, tlslayout.tcbsize, stacksize, guardsize);
 	if (err)
 		return fail("GMP_GUARD=madvise: this kernel has no MADV_GUARD_INSTALL");
+	tlsdlinit();
 	tlstmpl.tcb = pr.lo + tlslayout.below;
 	return 0;
 }
