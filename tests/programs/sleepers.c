@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* A thousand sleepers with different deadlines, started in no order: none wakes early, groups wake
+ * in the order of their deadlines, by nanosleep, absolute clock_nanosleep, poll and timed waits.
+ * nanosleep(2) */
+#include "t.h"
+
+#define N 1000
+#define GROUPS 5
+#define GAP 300
+
+static struct timespec deadline[GROUPS];
+static int first[GROUPS], order;
+static pthread_barrier_t go;
+
+static double left_ms(int g)
+{
+	struct timespec n = now(CLOCK_MONOTONIC);
+
+	return (deadline[g].tv_sec - n.tv_sec) * 1e3 + (deadline[g].tv_nsec - n.tv_nsec) / 1e6;
+}
+
+static void *sleeper(void *arg)
+{
+	int id = (int)(intptr_t)arg, g = id * 7 % GROUPS;
+	pthread_mutex_t m = PTHREAD_MUTEX_INITIALIZER;
+	pthread_cond_t c = PTHREAD_COND_INITIALIZER;
+
+	pthread_barrier_wait(&go);
+	double left = left_ms(g);
+	struct timespec ts = {(time_t)(left / 1000), (long)(left * 1e6) % 1000000000};
+	switch (left <= 0 ? 1 : id % 4) { /* a machine that slow has slept already */
+	case 0:
+		MUST(nanosleep(&ts, NULL) == 0);
+		break;
+	case 1:
+		OK(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &deadline[g], NULL));
+		break;
+	case 2:
+		MUST(poll(NULL, 0, (int)left + 1) == 0);
+		break;
+	case 3:
+		OK(pthread_mutex_lock(&m));
+		while (pthread_cond_clockwait(&c, &m, CLOCK_MONOTONIC, &deadline[g]) != ETIMEDOUT)
+			;
+		OK(pthread_mutex_unlock(&m));
+		break;
+	}
+	MUST(left_ms(g) <= 0.01);
+	int o = __atomic_add_fetch(&order, 1, __ATOMIC_SEQ_CST), none = 0;
+	__atomic_compare_exchange_n(&first[g], &none, o, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+int main(void)
+{
+	static pthread_t t[N];
+
+	OK(pthread_barrier_init(&go, NULL, N + 1));
+	for (int i = 0; i < N; i++)
+		t[i] = start_small(sleeper, (void *)(intptr_t)i);
+	for (int g = 0; g < GROUPS; g++)
+		deadline[g] = in_ms(CLOCK_MONOTONIC, 300 + g * GAP);
+	pthread_barrier_wait(&go);
+	for (int i = 0; i < N; i++)
+		finish(t[i]);
+	for (int g = 1; g < GROUPS; g++)
+		say("group %d began to wake before group %d: %d", g - 1, g,
+		    first[g - 1] < first[g]);
+	return 0;
+}
