@@ -45,6 +45,7 @@ static struct {
 } libc;
 
 extern void mainunwound(void);
+noreturn void gomainexit(void); /* called by asm.S */
 
 #define WORD(tcb, off) (*(uintptr_t *)((char *)(tcb) + (off)))
 
@@ -179,7 +180,7 @@ noreturn void gounwind(void *retval)
 }
 
 /* main's stack has been unwound; entered from mainunwound on what is left of it. */
-__attribute__((visibility("hidden"))) noreturn void gomainexit(void)
+noreturn void gomainexit(void)
 {
 	takeresult(getg());
 	finish(getg());

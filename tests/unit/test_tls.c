@@ -425,7 +425,7 @@ Test(tls, dlopen_dynamic)
 
 /* ---- stacks ----------------------------------------------------------------------------------- */
 
-static void *deep(void *arg)
+static __attribute__((noinline)) void *deep(void *arg)
 {
 	char frame[4096];
 
