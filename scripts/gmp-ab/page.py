@@ -60,7 +60,7 @@ def plot(runs):
     for i in range(int(end / step) + 1):
         out.append(f'<text x="{x(i * step):.1f}" y="{height - bottom + 18}" text-anchor="middle">{i * step:g}</text>')
     out.append(f'<text x="{width - right}" y="{height - 6}" text-anchor="end">seconds since the start</text>'
-               f'<text x="4" y="14">kernel threads</text>')
+               f'<text x="4" y="14">kernel threads (logarithmic)</text>')
     for r in runs:
         kept = [s for i, s in enumerate(r.samples)      # the corners are enough
                 if i in (0, len(r.samples) - 1) or s[1] != r.samples[i - 1][1] or s[1] != r.samples[i + 1][1]]

@@ -96,10 +96,11 @@ class Program:
     def scan(self):
         """Finds the members, and reaps those that have ended."""
         me = os.getpid()
-        table = processes()
-        for pid, (parent, _) in list(table.items()):
-            if parent == me and pid not in self.foreign:
-                self.reap(pid, table)
+        ended = True
+        while ended:            # again after an end: the children of what has ended have a new parent now
+            table = processes()
+            ours = [pid for pid, (parent, _) in table.items() if parent == me and pid not in self.foreign]
+            ended = any([self.reap(pid) for pid in ours])
         children = {}
         for pid, (parent, start) in table.items():
             children.setdefault(parent, []).append(pid)
@@ -113,14 +114,11 @@ class Program:
                 todo += children.get(pid, [])
         self.next_scan = time.monotonic() + 0.25
 
-    def reap(self, pid, table):
-        try:
-            ended, status, usage = os.wait4(pid, os.WNOHANG)
-        except ChildProcessError:
-            return
+    def reap(self, pid):
+        """Takes in the figures of a child that has ended; says whether it has."""
+        ended, status, usage = os.wait4(pid, os.WNOHANG)
         if ended != pid:
-            return
-        table.pop(pid)
+            return False
         if pid == self.pid:
             self.status = status
             self.reaped = True
@@ -129,6 +127,7 @@ class Program:
         self.switches["voluntary"] += usage.ru_nvcsw
         self.switches["involuntary"] += usage.ru_nivcsw
         self.cpu += usage.ru_utime + usage.ru_stime
+        return True
 
     def end(self):
         """How it ended, in words, daemons which it left behind included."""
