@@ -218,5 +218,7 @@ int main(int argc, char **argv)
 	for (int i = 0; i < plan.threads; i++)
 		pthread_join(ws[i].thread, NULL);
 	int status = report(ws);
+	free(ws[0].conns);
+	free(ws);
 	return fflush(stdout) ? 1 : status;
 }
