@@ -2,30 +2,35 @@
  *
  * gexit.c: a G's first and last frame.
  *
- * gostart() is to a G what glibc's start_thread is to a pthread. Its frame holds the jump buffer that ends a forced
- * unwind: glibc's own pthread_exit() runs on our TCB, unwinds frame by frame (cleanup handlers, C++
- * destructors) and, when it has come to the frame of TCB->cleanup_jmp_buf, longjmps there, to us.
- * An exception nobody catches finds no caller beyond gostartstub and ends in terminate(), as with glibc.
+ * gostart() is to a G what glibc's start_thread is to a pthread. Its frame holds the jump buffer
+ * that ends a forced unwind: glibc's own pthread_exit() runs on our TCB, unwinds frame by frame
+ * (cleanup handlers, C++ destructors) and, when it has come to the frame of TCB->cleanup_jmp_buf,
+ * longjmps there, to us. An exception nobody catches finds no caller beyond gostartstub and ends in
+ * terminate(), as with glibc.
  *
- * main() was not started by us. Its buffer lies in libc's frame below main(), and glibc would exit the kernel thread there,
- * which is M 0 by then. So when the pool starts, the program counter in that buffer is
- * replaced (libc mangles it with a secret in the TCB) by mainunwound in asm.S, on the same stack.
+ * main() was not started by us. Its buffer lies in libc's frame below main(), and glibc would exit
+ * the kernel thread there, which is M 0 by then. So when the pool starts, the program counter in
+ * that buffer is replaced (libc mangles it with a secret in the TCB) by mainunwound in asm.S, on
+ * the same stack.
  *
- * All of this is program code in the scheduler's eyes: destructors may block and park, so gp may be on
- * another M after any call here. Nothing of M or P is held.
+ * All of this is program code in the scheduler's eyes: destructors may block and park, so gp may be
+ * on another M after any call here. Nothing of M or P is held.
  *
- * Rejected: an own unwinder over _Unwind_ForcedUnwind (C's cleanup handlers are registered in glibc's TCB in two
- * ways, both known to glibc's only).
+ * Rejected: an own unwinder over _Unwind_ForcedUnwind (C's cleanup handlers are registered in
+ * glibc's TCB in two ways, both known to glibc's only).
  */
 #include "runtime.h"
 
 #include <limits.h>
 #include <pthread.h>
+#include <resolv.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCKKEYS = 32, NBLOCKS = PTHREAD_KEYS_MAX / BLOCKKEYS }; /* two levels, as in glibc since 2.0 */
-enum { JB_PC = 7, JB_PREV = 9 }; /* words of __pthread_unwind_buf_t: rip; the buffer registered before */
+/* pthread_setspecific's two levels, the same since glibc 2.0. */
+enum { BLOCKKEYS = 32, NBLOCKS = PTHREAD_KEYS_MAX / BLOCKKEYS };
+/* Words of __pthread_unwind_buf_t: rip; the buffer registered before. */
+enum { JB_PC = 7, JB_PREV = 9 };
 
 struct keydata {
 	uintptr_t seq;
@@ -36,7 +41,8 @@ static struct {
 	void (*registercancel)(__pthread_unwind_buf_t *);
 	void (*calltlsdtors)(void);
 	void (*exit)(void *) __attribute__((__noreturn__));
-	void (*resclose)(void *);
+	void (*exitprocess)(int) __attribute__((__noreturn__));
+	void (*resclose)(struct __res_state *);
 	char *(*dlerror)(void);
 	const struct {
 		uintptr_t seq;
@@ -54,10 +60,12 @@ bool gexitinit(void)
 	libc.registercancel = libcown("__pthread_register_cancel");
 	libc.calltlsdtors = libcown("__call_tls_dtors");
 	libc.exit = libcown("pthread_exit");
+	libc.exitprocess = libcsym("exit");
 	libc.resclose = libcown("__res_nclose");
 	libc.dlerror = libcown("dlerror");
 	libc.keys = libcown("__pthread_keys");
-	return libc.registercancel && libc.calltlsdtors && libc.exit && libc.resclose && libc.keys;
+	return libc.registercancel && libc.calltlsdtors && libc.exit && libc.exitprocess &&
+	       libc.resclose && libc.keys;
 }
 
 /* pthread_setspecific's destructors: what nptl does at a thread's end, on its own data. */
@@ -77,7 +85,10 @@ static void tsddestroy(char *tcb)
 				if (!data)
 					continue;
 				d[j].data = NULL;
-				/* The key may have been deleted and made anew: then it is another's value. */
+				/*
+				 * The key may have been deleted and made anew: then it is another's
+				 * value.
+				 */
 				size_t key = i * BLOCKKEYS + j;
 				void (*destr)(void *) = libc.keys[key].destr;
 				if (d[j].seq == libc.keys[key].seq && destr)
@@ -93,7 +104,9 @@ static void tsddestroy(char *tcb)
 	*used = false;
 }
 
-/* The buffers which libc allocates per thread and frees in __libc_thread_freeres, which is hidden. */
+/*
+ * The buffers which libc allocates per thread and frees in __libc_thread_freeres, which is hidden.
+ */
 static void libcfree(char *tcb)
 {
 	static const ptrdiff_t *const bufs[] = {&tlslayout.strsignal, &tlslayout.strerror};
@@ -112,11 +125,14 @@ static void libcfree(char *tcb)
 		WORD(tcb, tlslayout.dlerror) = 0;
 	}
 	/* nscount: the resolver was initialised in this thread, and may have sockets open. */
-	if (tlslayout.res && unlikely(((struct { int a, b; long c; int nscount; } *)(tcb + tlslayout.res))->nscount))
-		libc.resclose(tcb + tlslayout.res);
+	struct __res_state *res = (struct __res_state *)(tcb + tlslayout.res);
+	if (tlslayout.res && unlikely(res->nscount))
+		libc.resclose(res);
 }
 
-/* Thread-local blocks of dlopened modules: freed, and the slot says "allocate at first use" again. */
+/*
+ * Thread-local blocks of dlopened modules: freed, and the slot says "allocate at first use" again.
+ */
 static void dtvfree(char *tcb)
 {
 	uintptr_t *dtv = (uintptr_t *)WORD(tcb, 8);
@@ -132,19 +148,26 @@ static void dtvfree(char *tcb)
 
 void tlsexit(struct g *gp)
 {
-	char *tcb = gp->tcb;
+	char *tcb = gettls();
 
 	libc.calltlsdtors();
 	tsddestroy(tcb);
 	libcfree(tcb);
 	/* main's shell is not used again, and libc may still run atexit handlers on it. */
-	if (gp->area)
+	if (gp && gp->area)
 		dtvfree(tcb);
 }
 
-static noreturn void finish(struct g *gp)
+/*
+ * In a fork's child nobody is a G until the pool starts again, and a thread that ends there is the
+ * process's last: exit(0), says POSIX. Destructors may start the pool, so ask afterwards.
+ */
+static noreturn void finish(void)
 {
-	tlsexit(gp);
+	tlsexit(getg());
+	struct g *gp = getg();
+	if (!gp)
+		libc.exitprocess(0);
 	goexit(gp);
 }
 
@@ -156,22 +179,27 @@ static void run(struct g *gp, __pthread_unwind_buf_t *buf)
 }
 
 /* pthread_exit's value, or PTHREAD_CANCELED where libc itself acted on a cancellation. */
-static void takeresult(struct g *gp)
+static void takeresult(void)
 {
-	gp->retval = (void *)WORD(gp->tcb, tlslayout.result);
+	struct g *gp = getg();
+
+	if (gp)
+		gp->retval = (void *)WORD(gp->tcb, tlslayout.result);
 }
 
 void gostart(struct g *gp)
 {
 	__pthread_unwind_buf_t buf;
 
-	/* Before anything else: the ctype tables are per-thread pointers, nil in a new TLS block. */
+	/*
+	 * Before anything else: the ctype tables are per-thread pointers, nil in a new TLS block.
+	 */
 	tlstmpl.ctypeinit();
 	if (likely(__sigsetjmp_cancel(buf.__cancel_jmp_buf, 0) == 0))
 		run(gp, &buf);
 	else
-		takeresult(getg());
-	finish(getg());
+		takeresult();
+	finish();
 }
 
 noreturn void gounwind(void *retval)
@@ -182,8 +210,8 @@ noreturn void gounwind(void *retval)
 /* main's stack has been unwound; entered from mainunwound on what is left of it. */
 noreturn void gomainexit(void)
 {
-	takeresult(getg());
-	finish(getg());
+	takeresult();
+	finish();
 }
 
 /* libc's pointer mangling: xor with the TCB's guard word, then rotate. */
@@ -197,7 +225,13 @@ void unwindmain(struct g *gp)
 {
 	uintptr_t *buf = (uintptr_t *)WORD(gp->tcb, tlslayout.cleanupjmp);
 
-	/* The outermost buffer: main may be inside pthread_cleanup_push()es, which chain theirs before it. */
+	/* A G that forked is main in the child, with gostart()'s frame below it. */
+	if (gp->area)
+		return;
+	/*
+	 * The outermost buffer: main may be inside pthread_cleanup_push()es, which chain theirs
+	 * before it.
+	 */
 	while (buf && buf[JB_PREV])
 		buf = (uintptr_t *)buf[JB_PREV];
 	if (buf)

@@ -3,9 +3,10 @@
  * libc.c: libc's functions behind our own definitions. The only file that calls dlsym.
  *
  * libcsym() asks what the program would have got without us (RTLD_NEXT), so that other preloaded
- * libraries keep their place. libcown() asks libc itself: the runtime copies libc's private structures and
- * must not be handed a stranger's pthread_create. Both find GLIBC_PRIVATE names too: an unversioned
- * look-up takes the default version, measured right for pthread_cond_* (2.3.2, not 2.2.5).
+ * libraries keep their place. libcown() asks libc itself: the runtime copies libc's private
+ * structures and must not be handed a stranger's pthread_create. Both find GLIBC_PRIVATE names too:
+ * an unversioned look-up takes the default version, measured right for pthread_cond_* (2.3.2, not
+ * 2.2.5).
  *
  * dlsym and dlopen leave a message for dlerror() when they fail; it is taken away again, for the
  * program may be about to ask for its own.

@@ -5,15 +5,17 @@
  *	base        base+guard                        tcb - static TLS   tcb      base+size
  *	| guard     | stack, grows down                | static TLS       | struct pthread |
  *
- * One contiguous area per G, carved from slabs of up to 64 areas: 100,000 threads of 8 MiB need some
- * 1,600 mappings where one per thread (two with a guard) ends at vm.max_map_count, 65,530. Frames begin right
- * below the TLS block, so a blocked thread touches two or three pages in all, and the guard of one area lies in the page
- * table of the TLS below it. Areas are carved in order and never touched before use: a fresh page is zero.
+ * One contiguous area per G, carved from slabs of up to 64 areas: 100,000 threads of 8 MiB need
+ * some 1,600 mappings where one per thread (two with a guard) ends at vm.max_map_count, 65,530.
+ * Frames begin right below the TLS block, so a blocked thread touches two or three pages in all,
+ * and the guard of one area lies in the page table of the TLS below it. Areas are carved in order
+ * and never touched before use: a fresh page is zero.
  *
  * The program gets all of the stack size it asked for; unlike glibc, TLS comes on top of it.
  *
- * Owners: an area belongs to the G in whose gp->area it is, or to its class's free list (class->lock).
- * Slabs are never unmapped. Classes are append-only: readers walk them without a lock.
+ * Owners: an area belongs to the G in whose gp->area it is, or to its class's free list
+ * (class->lock). Slabs are never unmapped. Classes are append-only: readers walk them without a
+ * lock.
  *
  * Rejected: munmap or MADV_DONTNEED at every exit (5-8 us each, and page faults for the next
  * thread); descriptors inside the areas (a scavenger could not give the whole area back).
@@ -54,7 +56,8 @@ struct area {
 enum guardhow guardhow;
 
 static struct {
-	mutex lock;		      /* makes classes; carves meta */
+	/* make classes; carve meta. Order: classlock, any class->lock, lock */
+	mutex classlock, lock;
 	struct class *_Atomic classes; /* release on push, acquire on walk */
 	char *meta;
 	size_t metaleft;
@@ -76,27 +79,33 @@ static void *sysreserve(size_t n)
 
 	if (p < 0 && p > -4096)
 		return NULL;
-	/* A huge page would make every thread cost 2 MiB. Fails without THP: nothing to forbid then. */
+	/*
+	 * A huge page would make every thread cost 2 MiB. Fails without THP: nothing to forbid
+	 * then.
+	 */
 	SC3(SYS_madvise, p, n, MADV_NOHUGEPAGE);
 	return (void *)p;
 }
 
-/* Memory for descriptors: zero, never freed. Under stk.lock. */
+/* Memory for descriptors: zero, never freed. */
 static void *metaalloc(size_t n)
 {
 	n = roundup(n, 16);
+	lock(&stk.lock);
 	if (stk.metaleft < n) {
 		size_t chunk = 256 << 10;
-		long p = SC6(SYS_mmap, 0, chunk, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			     -1, 0);
-		if (p < 0 && p > -4096)
+		char *p = sysalloc(chunk);
+		if (!p) {
+			unlock(&stk.lock);
 			return NULL;
-		stk.meta = (char *)p;
+		}
+		stk.meta = p;
 		stk.metaleft = chunk;
 	}
 	void *p = stk.meta;
 	stk.meta += n;
 	stk.metaleft -= n;
+	unlock(&stk.lock);
 	return p;
 }
 
@@ -113,8 +122,8 @@ static bool guardprobe(void)
 }
 
 /*
- * Once, from tlsinit(): what libc needs above each stack, and what a thread gets that asks for nothing.
- * 0, or -EOPNOTSUPP if GMP_GUARD=madvise was asked for and is not to be had.
+ * Once, from tlsinit(): what libc needs above each stack, and what a thread gets that asks for
+ * nothing. 0, or -EOPNOTSUPP if GMP_GUARD=madvise was asked for and is not to be had.
  */
 int stackinit(size_t tlssize, size_t tlsalign, size_t tcbsize, size_t stacksize, size_t guardsize)
 {
@@ -130,6 +139,23 @@ int stackinit(size_t tlssize, size_t tlsalign, size_t tcbsize, size_t stacksize,
 		guardhow = have ? GUARD_MADVISE : GUARD_MPROTECT;
 	}
 	return 0;
+}
+
+/* Around a fork: the child will allocate stacks. */
+void stacklock(void)
+{
+	lock(&stk.classlock);
+	for (struct class *c = stk.classes; c; c = c->link)
+		lock(&c->lock);
+	lock(&stk.lock);
+}
+
+void stackunlock(void)
+{
+	unlock(&stk.lock);
+	for (struct class *c = stk.classes; c; c = c->link)
+		unlock(&c->lock);
+	unlock(&stk.classlock);
 }
 
 /* For a program that locks all its future memory: then a slab would be paged in whole. */
@@ -171,7 +197,7 @@ static struct class *classof(size_t stack, size_t guard)
 	for (c = atomic_load_explicit(&stk.classes, memory_order_acquire); c; c = c->link)
 		if (c->stack == stack && c->guard == guard)
 			return c;
-	lock(&stk.lock);
+	lock(&stk.classlock);
 	for (c = atomic_load_explicit(&stk.classes, memory_order_relaxed); c; c = c->link)
 		if (c->stack == stack && c->guard == guard)
 			break;
@@ -181,11 +207,12 @@ static struct class *classof(size_t stack, size_t guard)
 		c->size = roundup(guard + stack + stk.tlssize + stk.tlsalign, PAGE);
 		if (stk.tlsalign > PAGE)
 			c->size = roundup(c->size, stk.tlsalign);
-		c->next = 4; /* most programs have few threads: do not reserve half a gigabyte for them */
+		/* Most programs have few threads: do not reserve half a gigabyte for them. */
+		c->next = 4;
 		c->link = atomic_load_explicit(&stk.classes, memory_order_relaxed);
 		atomic_store_explicit(&stk.classes, c, memory_order_release);
 	}
-	unlock(&stk.lock);
+	unlock(&stk.classlock);
 	return c;
 }
 
@@ -229,9 +256,7 @@ static struct area *carve(struct class *c, int *err)
 	}
 	if (c->guard && guardset(c->slab, c->guard) < 0)
 		return NULL;
-	lock(&stk.lock);
 	struct area *a = metaalloc(sizeof *a);
-	unlock(&stk.lock);
 	if (!a)
 		return NULL;
 	a->base = c->slab;
@@ -287,8 +312,14 @@ void stackset(struct g *gp, size_t stacksize, size_t guardsize, void *userstack)
 		gp->stack.hi = (char *)userstack + stacksize;
 		return;
 	}
-	gp->stack.lo = a->base + a->class->guard;
 	gp->stack.hi = (char *)gp->tcb - (stk.tlssize - stk.tcbsize);
+	/*
+	 * [lo, lo + stacksize) is what pthread_getattr_np() will say: like glibc's it ends at a
+	 * page boundary above the first frame, so that it holds every stack pointer. Below lo the
+	 * rest of the class's size follows.
+	 */
+	char *lo = (char *)roundup((uintptr_t)gp->stack.hi, PAGE) - gp->stacksize;
+	gp->stack.lo = lo > a->base + a->class->guard ? lo : a->base + a->class->guard;
 }
 
 bool stackfits(const struct g *gp, size_t stacksize, size_t guardsize, void *userstack)

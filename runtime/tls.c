@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: MIT
  *
- * tls.c: a complete glibc thread control block for every G (the template it is copied from: tlstmpl.c).
+ * tls.c: a complete glibc thread control block for every G (the template it is copied from:
+ * tlstmpl.c).
  *
- * A G's TCB is the template moved to its area, with a DTV of its own, a tid above any of the kernel's,
- * a list node that points at itself (glibc must never meet it in its lists) and rseq marked failed, for
- * restartable sequences belong to kernel threads.
+ * A G's TCB is the template moved to its area, with a DTV of its own, a tid above any of the
+ * kernel's, a list node that points at itself (glibc must never meet it in its lists) and rseq
+ * marked failed, for restartable sequences belong to kernel threads.
  *
- * Recycling. A dead G's shell keeps what costs to make: DTV, touched pages and libc's malloc cache (the
- * words tlskeep). Everything else becomes what a new thread sees, by one copy of a virgin block (static TLS
- * + TCB) which is remade when ld.so's count of TLS changes has moved. Dynamic TLS blocks are freed at
- * the thread's end (tlsexit). Where that count cannot be found, ld.so initialises the block each time: right, slower.
+ * Recycling. A dead G's shell keeps what costs to make: DTV, touched pages and libc's malloc cache
+ * (the words tlstmpl.keep). Everything else becomes what a new thread sees, by one copy of a virgin
+ * block (static TLS + TCB) which is remade when ld.so's count of TLS changes has moved. Dynamic TLS
+ * blocks are freed at the thread's end (tlsexit). Where that count cannot be found, ld.so
+ * initialises the block each time: right, slower.
  *
- * Owners: a TCB is its G's; tlsnew and tlsreset run on behalf of a G that nobody else sees yet. A virgin block is
- * immutable once published (release, acquire); old ones are never freed, and there are at most MAXVIRGIN.
+ * Owners: a TCB is its G's; tlsnew and tlsreset run on behalf of a G that nobody else sees yet. A
+ * virgin block is immutable once published (release, acquire); old ones are never freed, and there
+ * are at most MAXVIRGIN.
  *
- * Rejected: offsets by glibc version (patched builds move them); a real pthread per G kept as a shell (glibc would list
- * it, and its setxid and fork code would touch it at the wrong time); re-writing only the static images (dynamic
- * TLS keeps the old thread's values).
+ * Rejected: offsets by glibc version (patched builds move them); a real pthread per G kept as a
+ * shell (glibc would list it, and its setxid and fork code would touch it at the wrong time);
+ * re-writing only the static images (dynamic TLS keeps the old thread's values).
  */
 #include "runtime.h"
 
@@ -62,7 +65,8 @@ static void settcb(struct g *gp)
 
 	for (uint32_t i = 0; i < tlstmpl.nreloc; i++)
 		WORD(tcb, tlstmpl.reloc[i]) += (uintptr_t)tcb;
-	WORD(tcb, tlslayout.list) = WORD(tcb, tlslayout.list + 8) = (uintptr_t)tcb + (uintptr_t)tlslayout.list;
+	char *node = tcb + tlslayout.list;
+	WORD(node, 0) = WORD(node, 8) = (uintptr_t)node;
 	gp->tid = newtid();
 	INT(tcb, tlslayout.tid) = gp->tid;
 	WORD(tcb, tlslayout.stackblock) = (uintptr_t)gp->stack.lo;
@@ -129,7 +133,10 @@ void tlsreset(struct g *gp)
 	for (uint32_t i = 0; i < tlstmpl.nkeep; i++)
 		keep[i] = WORD(tcb, tlstmpl.keep[i]);
 	if (tlstmpl.generation) {
-		/* Acquire: partner of newvirgin's release. The count itself is ld.so's, written under its lock. */
+		/*
+		 * Acquire: partner of newvirgin's release. The count itself is ld.so's, written
+		 * under its lock.
+		 */
 		size_t gen = __atomic_load_n(tlstmpl.generation, __ATOMIC_ACQUIRE);
 		v = atomic_load_explicit(&virgin, memory_order_acquire);
 		if (unlikely(!v || v->gen != gen))
@@ -174,7 +181,10 @@ void tlsmain(struct g *gp, bool isfork)
 		/* The kernel has written the child's pid there. */
 		gp->tid = INT(tcb, tlslayout.tid);
 		if (gp->area) {
-			/* fork() has put this node into libc's list of threads; a cloned TCB must not stay in it. */
+			/*
+			 * fork() has put this node into libc's list of threads; a cloned TCB must
+			 * not stay in it.
+			 */
 			uintptr_t n = (uintptr_t)tcb + (uintptr_t)tlslayout.list;
 			uintptr_t next = WORD(n, 0), prev = WORD(n, 8);
 			WORD(next, 8) = prev;

@@ -2,20 +2,27 @@
  *
  * tlsdl.c: modules with static TLS that are loaded while Gs live.
  *
- * ld.so gives such a module (initial-exec TLS: libGL, jemalloc, libgomp) a place below every TCB and writes the module's first
- * values into the threads of libc's own list. Gs are not in that list. So
+ * ld.so gives such a module (initial-exec TLS: libGL, jemalloc, libgomp) a place below every TCB
+ * and writes the module's first values into the threads of libc's own list. Gs are not in that
+ * list. So
  *  - the caller of dlopen() is put into it for the length of the call: the module's constructors
  *    run on that G inside, and must find, and may change, their variables (gp->tlsgen ~0);
- *  - before and after, every other G older than the module (gp->tlsgen < the module's count) gets its first values from us.
- * A G made meanwhile has them from tlsnew() or tlsreset(). Modules whose TLS is dynamic need nothing.
+ *  - before and after, every other G older than the module (gp->tlsgen below the module's count)
+ *    gets its first values from us.
+ * A G made meanwhile has them from tlsnew() or tlsreset(). Modules whose TLS is dynamic need
+ * nothing.
  *
- * Locks: dllock around all of it, and ld.so's write lock inside it (dl_iterate_phdr); the list's own lock is hidden. That is sound because the list of threads with
- * stacks of their own (dl_stack_user) is changed by libc only when such a thread is created for real, which is never while we run,
- * and its readers (dlopen itself) see whole pointers: the node is complete before it is linked.
+ * Locks: dllock around all of it, and ld.so's write lock inside it (dl_iterate_phdr); the list's
+ * own lock is hidden. That is sound because the list of threads with stacks of their own
+ * (dl_stack_user) is changed by libc only when such a thread is created for real, which is never
+ * while we run, and its readers (dlopen itself) see whole pointers: the node is complete before it
+ * is linked.
  *
- * dlpi_tls_data is nil for a module the calling thread has not touched, hence link_map's offset, by libthread_db's descriptor.
+ * dlpi_tls_data is nil for a module the calling thread has not touched, hence link_map's offset, by
+ * libthread_db's descriptor.
  *
- * Rejected: initialising after dlopen() only, the caller included (its constructors have run by then).
+ * Rejected: initialising after dlopen() only, the caller included (its constructors have run by
+ * then).
  */
 #include "runtime.h"
 
@@ -67,7 +74,10 @@ static void initblock(struct g *gp, void *arg)
 {
 	const struct module *mod = arg;
 
-	/* main, and whoever is inside dlopen(), is in libc's list. A G without TCB gets the block with it. */
+	/*
+	 * main, and whoever is inside dlopen(), is in libc's list. A G without TCB gets the block
+	 * with it.
+	 */
 	if (!gp->area || !gp->tcb ||
 	    atomic_load_explicit(&gp->tlsgen, memory_order_acquire) >= mod->gen)
 		return;
@@ -131,7 +141,9 @@ bool tlsdlbegin(void)
 	struct g *gp = getg();
 
 	/* Nested: a constructor that calls dlopen() is on a G that is linked already. */
-	if (!dl.slots || (gp && atomic_load_explicit(&gp->tlsgen, memory_order_relaxed) == SIZE_MAX))
+	if (!dl.slots)
+		return false;
+	if (gp && atomic_load_explicit(&gp->tlsgen, memory_order_relaxed) == SIZE_MAX)
 		return false;
 	lock(&dllock);
 	dl.iterate(eachmodule, NULL);
@@ -161,7 +173,10 @@ void tlsdlend(bool begun)
 		WORD(WORD(n, 0), 8) = WORD(n, 8);
 		WORD(WORD(n, 8), 0) = WORD(n, 0);
 		WORD(n, 0) = WORD(n, 8) = (uintptr_t)n;
-		/* Whatever is loaded by now, libc has initialised here; a later module counts higher. */
+		/*
+		 * Whatever is loaded by now, libc has initialised here; a later module counts
+		 * higher.
+		 */
 		atomic_store_explicit(&gp->tlsgen, tlstmpl.generation ? *tlstmpl.generation : 0,
 				      memory_order_relaxed);
 	}

@@ -2,9 +2,9 @@
  *
  * tlstmpl.c: learns struct pthread from one real thread, without knowing its layout.
  *
- * The template thread is created at a known address, with an odd stack size and a known result. It copies
- * its own TCB as glibc left it, before anything has used it, and then provokes what libc allocates per thread. Words are told
- * by what they hold:
+ * The template thread is created at a known address, with an odd stack size and a known result. It
+ * copies its own TCB as glibc left it, before anything has used it, and then provokes what libc
+ * allocates per thread. Words are told by what they hold:
  *   points into its own TCB or TLS      moved by the distance to the copy (tlstmpl.reloc)
  *   points into its stack               one only: cleanup_jmp_buf, cleared
  *   stack's address, then its size      stackblock, stackblock_size; then comes guardsize
@@ -14,8 +14,8 @@
  * list, tid, specific and cancelhandling come from libthread_db's descriptors, which
  * libc exports as data; robust_head from the kernel.
  *
- * The thread has ended when tlsinit() returns: glibc stays in its multi-threaded mode after a join (measured, 2.36:
- * __libc_single_threaded stays false, in a fork's child too).
+ * The thread has ended when tlsinit() returns: glibc stays in its multi-threaded mode after a join
+ * (measured, 2.36: __libc_single_threaded stays false, in a fork's child too).
  */
 #include "runtime.h"
 
@@ -85,11 +85,14 @@ static void *tmplstart(void *arg)
 	if (SC3(SYS_get_robust_list, 0, &head, &len) == 0)
 		pr->robust = (uintptr_t)head;
 
-	/* libc's allocator alone may keep words: another's (in its own TLS) are cleaned by its own destructors. */
+	/*
+	 * libc's allocator alone may keep words: another's (in its own TLS) are cleaned by its own
+	 * destructors.
+	 */
 	void *volatile p = malloc(24);
 	free(p);
 	for (ptrdiff_t off = pr->libclo; off < pr->libchi; off += 8)
-		if (word(tcb, off) != word(pr->lo + tlslayout.below, off) && tlstmpl.nkeep < MAXKEEP)
+		if (tlstmpl.nkeep < MAXKEEP && word(tcb, off) != word(pr->lo + tlslayout.below, off))
 			tlstmpl.keep[tlstmpl.nkeep++] = (int32_t)off;
 
 	pr->strsignaloff = findword(tcb, (uintptr_t)strsignal(BADNUM));
@@ -221,8 +224,8 @@ static const char *scan(struct probe *pr, char *stack, size_t stacksize)
 }
 
 /*
- * ld.so's count of TLS changes: in _rtld_global, between two members libthread_db knows, right after
- * the main thread's first DTV. Its value must be what ld.so has just put into a new DTV.
+ * ld.so's count of TLS changes: in _rtld_global, between two members libthread_db knows, right
+ * after the main thread's first DTV. Its value must be what ld.so has just put into a new DTV.
  */
 static size_t *findgeneration(uintptr_t dtv)
 {
@@ -233,9 +236,16 @@ static size_t *findgeneration(uintptr_t dtv)
 	if (!rtld || !lo || hi <= lo || hi - lo > 256)
 		return NULL;
 	for (ptrdiff_t off = lo; off + 8 < hi; off += 8)
-		if (word(rtld, off) == word(gettls(), 8) && word(rtld, off + 8) == word((void *)dtv, 0))
+		if (word(rtld, off) == word(gettls(), 8) &&
+		    word(rtld, off + 8) == word((void *)dtv, 0))
 			return (size_t *)(rtld + off + 8);
 	return NULL;
+}
+
+/* Where a TCB with its static TLS goes in `block`, which has room for the alignment too. */
+static char *tcbin(char *block, size_t align)
+{
+	return (char *)(((uintptr_t)block + tlslayout.below + align - 1) & ~(align - 1));
 }
 
 static int fail(const char *why)
@@ -261,7 +271,8 @@ int tlsinit(void)
 	tlstmpl.allocate = libcown("_dl_allocate_tls");
 	tlstmpl.init = libcown("_dl_allocate_tls_init");
 	tlstmpl.ctypeinit = libcown("__ctype_init");
-	if (!staticinfo || !sizeofpthread || !tlstmpl.allocate || !tlstmpl.init || !tlstmpl.ctypeinit)
+	if (!staticinfo || !sizeofpthread || !tlstmpl.allocate || !tlstmpl.init ||
+	    !tlstmpl.ctypeinit)
 		return fail("no private names (is it glibc 2.34 or later?)");
 	staticinfo(&size, &align);
 	tlslayout.tcbsize = *sizeofpthread;
@@ -272,8 +283,9 @@ int tlsinit(void)
 	if (!stack || !block)
 		return fail("no memory");
 	/* Both at the same distance from an alignment boundary as any TCB. */
-	pr.lo = (char *)(((uintptr_t)block + tlslayout.below + align - 1) & ~(align - 1)) - tlslayout.below;
-	int (*iterate)(int (*)(struct dl_phdr_info *, size_t, void *), void *) = libcown("dl_iterate_phdr");
+	pr.lo = tcbin(block, align) - tlslayout.below;
+	int (*iterate)(int (*)(struct dl_phdr_info *, size_t, void *), void *) =
+		libcown("dl_iterate_phdr");
 	if (iterate)
 		iterate(libctls, &pr);
 	int err = runtemplate(&pr, stack, tmplsize);
@@ -287,14 +299,16 @@ int tlsinit(void)
 	char *scratch = sysalloc(size + align);
 	if (!scratch)
 		return fail("no memory");
-	tlstmpl.scratch = (char *)(((uintptr_t)scratch + tlslayout.below + align - 1) & ~(align - 1));
+	tlstmpl.scratch = tcbin(scratch, align);
 	if (!tlstmpl.allocate(tlstmpl.scratch))
 		return fail("no memory");
 	tlstmpl.generation = findgeneration(word(tlstmpl.scratch, 8));
 
 	if (getdefault && getdefault(&attr) == 0) {
-		int (*getstack)(const pthread_attr_t *, size_t *) = libcown("pthread_attr_getstacksize");
-		int (*getguard)(const pthread_attr_t *, size_t *) = libcown("pthread_attr_getguardsize");
+		int (*getstack)(const pthread_attr_t *, size_t *) =
+			libcown("pthread_attr_getstacksize");
+		int (*getguard)(const pthread_attr_t *, size_t *) =
+			libcown("pthread_attr_getguardsize");
 		if (getstack && getguard) {
 			getstack(&attr, &stacksize);
 			getguard(&attr, &guardsize);

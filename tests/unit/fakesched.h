@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * fakesched.h: one M and a first-in first-out queue, in place of proc.c, so that stack.c, tls*.c, gexit.c and
- * arch/ can be tested alone. Included by one file per test program.
+ * fakesched.h: one M and a first-in first-out queue, in place of proc.c, so that stack.c, tls*.c,
+ * gexit.c and arch/ can be tested alone. Included by one file per test program.
  */
 #ifndef FAKESCHED_H
 #define FAKESCHED_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_tls.c: Gs switched by hand must be whole glibc threads: errno, TLS, TSD, malloc, stdio, floating
- * point, unwinding, exceptions, dlopen and fork; and a recycled one must look new.
+ * test_tls.c: Gs switched by hand must be whole glibc threads: errno, TLS, TSD, malloc, stdio,
+ * floating point, unwinding, exceptions, dlopen and fork; and a recycled one must look new.
  */
 #include "fakesched.h"
 
@@ -12,6 +12,7 @@
 #include <execinfo.h>
 #include <fenv.h>
 #include <limits.h>
+#include <malloc.h>
 #include <netdb.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -168,7 +169,9 @@ Test(tls, ids_are_new_and_foreign_threads_are_not_ours)
 	cr_assert_eq(gofthread(pthread_self()), &fakemain);
 }
 
-/* ---- ends ------------------------------------------------------------------------------------- */
+/*
+ * ---- ends -------------------------------------------------------------------------------------
+ */
 
 static int cleaned;
 
@@ -301,7 +304,27 @@ Test(tls, traces_end)
 	join(go(tracer, NULL));
 }
 
-/* ---- libc at large ---------------------------------------------------------------------------- */
+/* Dying threads free what libc allocated for them; a recycled one keeps libc's malloc cache. */
+Test(tls, nothing_leaks)
+{
+	size_t used = 0;
+
+	start(FSBASE_AUTO);
+	cr_assert_eq(tlstmpl.nkeep, 2, "tcache and thread_arena");
+	pthread_key_create(&key, destroy);
+	for (int i = 0; i < 1000; i++) {
+		struct g *a = go(busy, (void *)1), *b = go(busy, (void *)2);
+		join(a);
+		join(b);
+		if (i == 10)
+			used = mallinfo2().uordblks;
+	}
+	cr_assert_lt(mallinfo2().uordblks, used + 4096);
+}
+
+/*
+ * ---- libc at large ----------------------------------------------------------------------------
+ */
 
 static void *libcuser(void *arg)
 {
@@ -335,7 +358,10 @@ static int childof(pid_t pid)
 	return st;
 }
 
-/* The forking G is the child's main thread; libc must be able to make threads there, and to fork again. */
+/*
+ * The forking G is the child's main thread; libc must be able to make threads there, and to fork
+ * again.
+ */
 static void *forker(void *depth)
 {
 	pthread_t t;
@@ -364,6 +390,30 @@ Test(tls, fork_in_a_g)
 	start(FSBASE_AUTO);
 	join(go(forker, (void *)1));
 	join(go(forker, (void *)1));
+}
+
+/* In a fork's child without a pool the thread's end is the process's. */
+static void *forkend(void *how)
+{
+	pid_t pid = fork();
+	if (pid) {
+		cr_assert_eq(childof(pid), 0);
+		return NULL;
+	}
+	tlsmain(getg(), true);
+	runtime_g = NULL;
+	pthread_setspecific(key, strdup("x"));
+	if (how)
+		pthread_exit(how);
+	return how;
+}
+
+Test(tls, end_of_a_forks_child)
+{
+	start(FSBASE_AUTO);
+	pthread_key_create(&key, destroy);
+	join(go(forkend, NULL));
+	join(go(forkend, (void *)1));
 }
 
 static int (*modget)(void);
@@ -423,7 +473,9 @@ Test(tls, dlopen_dynamic)
 	modules(TLSMOD_DYNAMIC);
 }
 
-/* ---- stacks ----------------------------------------------------------------------------------- */
+/*
+ * ---- stacks -----------------------------------------------------------------------------------
+ */
 
 static __attribute__((noinline)) void *deep(void *arg)
 {
@@ -458,6 +510,18 @@ Test(stack, guard_by_mprotect, .signal = SIGSEGV)
 static void *where(void *arg)
 {
 	return arg ? __builtin_frame_address(0) : NULL;
+}
+
+Test(stack, reported_as_asked)
+{
+	start(FSBASE_AUTO);
+	for (size_t asked = 16 << 10; asked < 10 << 20; asked += 36 << 10) {
+		struct g *gp = gowith(where, (void *)1, asked, 4096, NULL);
+		char *sp = join(gp);
+		cr_assert_eq((uintptr_t)gp->stack.lo % 4096, 0);
+		cr_assert(sp > gp->stack.lo && sp < gp->stack.lo + asked);
+		cr_assert_eq(gp->stacksize, asked);
+	}
 }
 
 Test(stack, of_the_callers_own)

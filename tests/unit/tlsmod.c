@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * tlsmod.c: a module to be dlopened: its TLS is static (STATICTLS) or dynamic. Its constructor has to
- * find first values, and changes them for its own thread.
+ * tlsmod.c: a module to be dlopened: its TLS is static (STATICTLS) or dynamic. Its constructor has
+ * to find first values, and changes them for its own thread.
  */
 #include <stdlib.h>
 

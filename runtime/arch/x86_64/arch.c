@@ -2,8 +2,8 @@
  *
  * arch.c (x86-64): how the thread pointer is written, and a new G's first frame.
  *
- * The kernel says in AT_HWCAP2 whether wrfsbase is allowed in user mode (Linux 5.9+, CPUs since
- * Ivy Bridge): some nanoseconds. Otherwise every switch pays a system call. The choice is made once,
+ * The kernel says in AT_HWCAP2 whether wrfsbase is allowed in user mode (Linux 5.9+, CPUs since Ivy
+ * Bridge): some nanoseconds. Otherwise every switch pays a system call. The choice is made once,
  * before the first switch, so arch_fsgsbase is a plain variable.
  *
  * Rejected: asking cpuid. The CPU may know the instruction while the kernel forbids it: SIGILL.
@@ -51,7 +51,10 @@ void gostartcall(struct g *gp, void *hi)
 {
 	uint64_t *sp = (uint64_t *)((uintptr_t)hi & ~(uintptr_t)15);
 
-	/* Fresh stacks are zero, recycled ones are not: a frame-pointer walk must find its end here. */
+	/*
+	 * Fresh stacks are zero, recycled ones are not: a frame-pointer walk must find its end
+	 * here.
+	 */
 	*--sp = 0;
 	*--sp = 0;
 	*--sp = (uint64_t)gostartstub;
@@ -59,7 +62,10 @@ void gostartcall(struct g *gp, void *hi)
 	*--sp = (uint64_t)gp;	 /* rbx */
 	sp -= 5;		 /* r12-r15, control words */
 	sp[1] = sp[2] = sp[3] = sp[4] = 0;
-	/* POSIX: a thread inherits its creator's floating-point environment, and this is the creator. */
+	/*
+	 * POSIX: a thread inherits its creator's floating-point environment, and this is the
+	 * creator.
+	 */
 	sp[0] = 0;
 	__asm__ volatile("stmxcsr %0" : "=m"(*(uint32_t *)sp));
 	__asm__ volatile("fnstcw %0" : "=m"(*((uint16_t *)sp + 2)));

@@ -49,8 +49,9 @@ void settls(void *tcb);
 
 /*
  * Saves the callee-saved state (mxcsr and x87 control word included) on the current stack and SP in
- * gp->sched.sp; loads g0->sched.sp as SP and g0->tcb as thread pointer; calls fn(gp), which must not
- * return. Returns when somebody gogo()s gp. From the moment fn runs, nothing of gp's stack is in use.
+ * gp->sched.sp; loads g0->sched.sp as SP and g0->tcb as thread pointer; calls fn(gp), which must
+ * not return. Returns when somebody gogo()s gp. From the moment fn runs, nothing of gp's stack is
+ * in use.
  */
 void mcall(struct g *gp, struct g *g0, void (*fn)(struct g *));
 /* Loads gp->tcb and gp->sched.sp and returns into the mcall() that saved it. */
@@ -60,8 +61,9 @@ _Noreturn void gogo(struct g *gp);
  * call it on the creating thread, or on its g0 after an mcall(). */
 void gostartcall(struct g *gp, void *hi);
 /*
- * clone(2) with CLONE_VM|FS|FILES|SIGHAND|THREAD|SYSVSEM|SETTLS|PARENT_SETTID|CHILD_CLEARTID. The child calls fn(arg) on
- * `stack` (its top) with thread pointer tcb and never returns. Returns the tid or -errno.
+ * clone(2) with CLONE_VM|FS|FILES|SIGHAND|THREAD|SYSVSEM|SETTLS|PARENT_SETTID|CHILD_CLEARTID. The
+ * child calls fn(arg) on `stack` (its top) with thread pointer tcb and never returns. Returns the
+ * tid or -errno.
  */
 long clone_m(void *stack, void *tcb, int *ptid, int *ctid, void (*fn)(void *), void *arg);
 

@@ -18,7 +18,9 @@
 #define G_SP 0
 #define G_TCB 8
 
-/* Loads FS with the word at `src`. Spoils rax, rcx, r11, and rdi, rsi if the system call is used. */
+/*
+ * Loads FS with the word at `src`. Spoils rax, rcx, r11, and rdi, rsi if the system call is used.
+ */
 .macro SETTLS src
 	cmpl	$0, arch_fsgsbase(%rip)
 	je	7f
@@ -184,7 +186,8 @@ clone_m:
 	mov	%rsi, %r8		/* tls */
 	mov	%rdi, %rsi		/* stack */
 	mov	%rcx, %r10		/* child_tid; parent_tid is in rdx already */
-	mov	$0x3d0f00, %edi		/* CLONE_VM|FS|FILES|SIGHAND|THREAD|SYSVSEM|SETTLS|PARENT_SETTID|CHILD_CLEARTID */
+	/* CLONE_VM|FS|FILES|SIGHAND|THREAD|SYSVSEM|SETTLS|PARENT_SETTID|CHILD_CLEARTID */
+	mov	$0x3d0f00, %edi
 	mov	$56, %eax		/* SYS_clone */
 	syscall
 	test	%rax, %rax
