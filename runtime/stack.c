@@ -32,6 +32,10 @@
 #define MADV_GUARD_INSTALL 102
 #endif
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
 #define PAGE 4096ul
 #define SLABAREAS 64u
 #define MINSTACK 16384ul /* PTHREAD_STACK_MIN */
@@ -266,6 +270,18 @@ static struct area *carve(struct class *c, int *err)
 	return a;
 }
 
+/*
+ * The pages of TLS and first frames in one call: a page fault for each is a fifth dearer. It may
+ * fail (Linux before 5.14); large static TLS is left to what libc touches of it.
+ */
+static void populate(struct area *a)
+{
+	size_t top = roundup(stk.tlssize + 512, PAGE);
+
+	if (top <= 4 * PAGE)
+		SC3(SYS_madvise, a->base + a->class->size - top, top, MADV_POPULATE_WRITE);
+}
+
 int stackalloc(struct g *gp, size_t stacksize, size_t guardsize, void *userstack)
 {
 	size_t stack = stacksize, guard = guardsize;
@@ -278,6 +294,7 @@ int stackalloc(struct g *gp, size_t stacksize, size_t guardsize, void *userstack
 		return -EAGAIN;
 	lock(&c->lock);
 	struct area *a = c->free;
+	bool fresh = !a;
 	if (a) {
 		c->free = a->link;
 		c->nfree--;
@@ -287,6 +304,8 @@ int stackalloc(struct g *gp, size_t stacksize, size_t guardsize, void *userstack
 	unlock(&c->lock);
 	if (!a)
 		return err;
+	if (fresh)
+		populate(a);
 
 	/* The same sum for every life of the area: a recycled shell keeps its TCB's address. */
 	uintptr_t tcb = ((uintptr_t)a->base + c->size - stk.tcbsize) & ~(stk.tlsalign - 1);

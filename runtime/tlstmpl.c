@@ -92,7 +92,8 @@ static void *tmplstart(void *arg)
 	void *volatile p = malloc(24);
 	free(p);
 	for (ptrdiff_t off = pr->libclo; off < pr->libchi; off += 8)
-		if (tlstmpl.nkeep < MAXKEEP && word(tcb, off) != word(pr->lo + tlslayout.below, off))
+		if (word(tcb, off) != word(pr->lo + tlslayout.below, off) &&
+		    tlstmpl.nkeep < MAXKEEP)
 			tlstmpl.keep[tlstmpl.nkeep++] = (int32_t)off;
 
 	pr->strsignaloff = findword(tcb, (uintptr_t)strsignal(BADNUM));
@@ -123,32 +124,60 @@ static int libctls(struct dl_phdr_info *info, size_t size, void *arg)
 	return 1;
 }
 
-static int runtemplate(struct probe *pr, char *stack, size_t stacksize)
+/* Runs fn(arg) on a pthread of libc's own and waits for its end. A positive errno. */
+static int realthread(void *(*fn)(void *), void *arg, char *stack, size_t stacksize)
 {
 	int (*create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) =
 		libcown("pthread_create");
 	int (*join)(pthread_t, void **) = libcown("pthread_join");
 	int (*attrinit)(pthread_attr_t *) = libcown("pthread_attr_init");
 	int (*setstack)(pthread_attr_t *, void *, size_t) = libcown("pthread_attr_setstack");
+	int (*setsize)(pthread_attr_t *, size_t) = libcown("pthread_attr_setstacksize");
 	int (*attrdestroy)(pthread_attr_t *) = libcown("pthread_attr_destroy");
 	pthread_attr_t attr;
 	uint64_t all = ~0ul, old;
 	pthread_t t;
 	int err;
 
-	if (!create || !join || !attrinit || !setstack || !attrdestroy)
+	if (!create || !join || !attrinit || !setstack || !setsize || !attrdestroy)
 		return ENOSYS;
-	/* No handler of the program's may run on the template. */
+	/* No handler of the program's may run on it. */
 	SC4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, 8);
 	attrinit(&attr);
-	err = setstack(&attr, stack, stacksize);
+	err = stack ? setstack(&attr, stack, stacksize) : setsize(&attr, stacksize);
 	if (!err)
-		err = create(&t, &attr, tmplstart, pr);
+		err = create(&t, &attr, fn, arg);
 	if (!err)
 		err = join(t, NULL);
 	attrdestroy(&attr);
 	SC4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8);
 	return err;
+}
+
+static void *reapstart(void *arg)
+{
+	struct g *gp = arg;
+
+	for (uint32_t i = 0; i < tlstmpl.nkeep; i++) {
+		uintptr_t *from = (uintptr_t *)((char *)gp->tcb + tlstmpl.keep[i]);
+		*(uintptr_t *)((char *)gettls() + tlstmpl.keep[i]) = *from;
+		*from = 0;
+	}
+	return NULL;
+}
+
+/*
+ * Not on the caller's stack of choice: libc's list of such threads is tlsdl.c's to change. The
+ * thread has allocated nothing when it takes the words over, so none of its own are lost.
+ */
+bool tlsreap(struct g *gp)
+{
+	uintptr_t any = 0;
+
+	for (uint32_t i = 0; gp->tcb && i < tlstmpl.nkeep; i++)
+		any |= word(gp->tcb, tlstmpl.keep[i]);
+	size_t stacksize = tlslayout.below + tlslayout.tcbsize + STACKBASE;
+	return any && realthread(reapstart, gp, NULL, stacksize) == 0;
 }
 
 ptrdiff_t tlsdesc(const char *name)
@@ -288,7 +317,7 @@ int tlsinit(void)
 		libcown("dl_iterate_phdr");
 	if (iterate)
 		iterate(libctls, &pr);
-	int err = runtemplate(&pr, stack, tmplsize);
+	int err = realthread(tmplstart, &pr, stack, tmplsize);
 	if (err)
 		return fail("the template thread could not be made");
 	const char *why = scan(&pr, stack, tmplsize);

@@ -169,9 +169,7 @@ Test(tls, ids_are_new_and_foreign_threads_are_not_ours)
 	cr_assert_eq(gofthread(pthread_self()), &fakemain);
 }
 
-/*
- * ---- ends -------------------------------------------------------------------------------------
- */
+/* ---- ends ----------------------------------------------------------------------------------- */
 
 static int cleaned;
 
@@ -322,9 +320,35 @@ Test(tls, nothing_leaks)
 	cr_assert_lt(mallinfo2().uordblks, used + 4096);
 }
 
-/*
- * ---- libc at large ----------------------------------------------------------------------------
- */
+static void *hoarder(void *arg)
+{
+	void *p[200];
+
+	for (int i = 0; i < 200; i++)
+		p[i] = malloc(16 + 16 * (size_t)(i / 7)); /* seven of a size are cached */
+	for (int i = 0; i < 200; i++)
+		free(p[i]);
+	return arg;
+}
+
+Test(tls, reaped_shells_give_their_malloc_cache_back)
+{
+	start(FSBASE_AUTO);
+	struct g *gp = go(hoarder, NULL);
+	size_t none = mallinfo2().uordblks;
+	join(gp);
+	size_t cached = mallinfo2().uordblks;
+	cr_assert_gt(cached, none + 40000);
+	for (int i = 0; i < 100; i++) {
+		cr_assert(tlsreap(gp));
+		cr_assert_not(tlsreap(gp));
+		cr_assert_leq(mallinfo2().uordblks, none + 1000);
+		cr_assert_eq(go(hoarder, NULL), gp);
+		join(gp);
+	}
+}
+
+/* ---- libc at large -------------------------------------------------------------------------- */
 
 static void *libcuser(void *arg)
 {
@@ -473,9 +497,37 @@ Test(tls, dlopen_dynamic)
 	modules(TLSMOD_DYNAMIC);
 }
 
-/*
- * ---- stacks -----------------------------------------------------------------------------------
- */
+static _Atomic int ctid = 1;
+static int ptid;
+
+static void kernelthread(void *arg)
+{
+	struct g *gp = arg;
+
+	if (getg() != gp || pthread_self() != (pthread_t)gp->tcb || SC0(SYS_gettid) != ptid)
+		abort();
+	errno = 7;
+	for (int i = 0; i < 1000; i++)
+		free(malloc((size_t)i));
+	if (errno != 7)
+		abort();
+	forker(NULL);
+}
+
+/* A raw kernel thread on a cloned TCB, as Ms are. */
+Test(tls, clone_m)
+{
+	struct g g0 = {0};
+
+	start(FSBASE_AUTO);
+	cr_assert_eq(stackalloc(&g0, 64 << 10, 4096, NULL), 0);
+	cr_assert_eq(tlsnew(&g0), 0);
+	cr_assert_gt(clone_m(g0.stack.hi, g0.tcb, &ptid, (int *)&ctid, kernelthread, &g0), 0);
+	for (int v; (v = atomic_load(&ctid)) != 0;)
+		SC4(SYS_futex, &ctid, 0, v, NULL);
+}
+
+/* ---- stacks --------------------------------------------------------------------------------- */
 
 static __attribute__((noinline)) void *deep(void *arg)
 {
