@@ -19,6 +19,7 @@
  * Rejected: an own unwinder over _Unwind_ForcedUnwind (C's cleanup handlers are registered in
  * glibc's TCB in two ways, both known to glibc's only).
  */
+#define _GNU_SOURCE 1
 #include "runtime.h"
 
 #include <limits.h>

@@ -11,6 +11,7 @@
  * dlsym and dlopen leave a message for dlerror() when they fail; it is taken away again, for the
  * program may be about to ask for its own.
  */
+#define _GNU_SOURCE 1
 #include "runtime.h"
 
 #include <dlfcn.h>

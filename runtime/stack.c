@@ -20,6 +20,7 @@
  * Rejected: munmap or MADV_DONTNEED at every exit (5-8 us each, and page faults for the next
  * thread); descriptors inside the areas (a scavenger could not give the whole area back).
  */
+#define _GNU_SOURCE 1
 #include "runtime.h"
 
 #include <errno.h>

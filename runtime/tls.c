@@ -21,6 +21,7 @@
  * shell (glibc would list it, and its setxid and fork code would touch it at the wrong time);
  * re-writing only the static images (dynamic TLS keeps the old thread's values).
  */
+#define _GNU_SOURCE 1
 #include "runtime.h"
 
 #include <errno.h>

@@ -24,6 +24,7 @@
  * Rejected: initialising after dlopen() only, the caller included (its constructors have run by
  * then).
  */
+#define _GNU_SOURCE 1
 #include "runtime.h"
 
 #include <link.h>

@@ -17,6 +17,7 @@
  * The thread has ended when tlsinit() returns: glibc stays in its multi-threaded mode after a join
  * (measured, 2.36: __libc_single_threaded stays false, in a fork's child too).
  */
+#define _GNU_SOURCE 1
 #include "runtime.h"
 
 #include <elf.h>

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * env.c: the GMP_* settings. Parsed strictly: a bad value is named with what is allowed, and ends the
+ * process with status 2 before the program does anything; a GMP_* name we do not know is a warning.
+ *
+ * The environment is scanned once, in the constructor, without system calls.
+ */
+#include "runtime.h"
+#include <string.h>
+#include <sys/syscall.h>
+
+extern char **environ;
+
+struct debug debug = {.maxm = 10000, .spinns = 50000};
+
+static noreturn void bad(const char *name, const char *value, const char *allowed)
+{
+	gprintf("libgmp: %s=%s: allowed is %s\n", name, value, allowed);
+	for (;;)
+		SC1(SYS_exit_group, 2);
+}
+
+static int number(const char *name, const char *value, int lo, int hi, const char *allowed)
+{
+	long v = 0;
+
+	if (*value == 0)
+		bad(name, value, allowed);
+	for (const char *s = value; *s; s++) {
+		if (*s < '0' || *s > '9' || (v = v * 10 + (*s - '0')) > hi)
+			bad(name, value, allowed);
+	}
+	if (v < lo)
+		bad(name, value, allowed);
+	return (int)v;
+}
+
+static int choice(const char *name, const char *value, const char *const *words, const char *allowed)
+{
+	for (int i = 0; words[i] != NULL; i++)
+		if (strcmp(value, words[i]) == 0)
+			return i;
+	bad(name, value, allowed);
+}
+
+static void setting(const char *name, const char *value)
+{
+	static const char *const fs[] = {"auto", "wrfsbase", "syscall", NULL};
+	static const char *const guards[] = {"auto", "madvise", "mprotect", NULL};
+
+	if (strcmp(name, "GMP_PROCS") == 0)
+		debug.procs = number(name, value, 1, 1024, "a whole number from 1 to 1024");
+	else if (strcmp(name, "GMP_MAXM") == 0)
+		debug.maxm = number(name, value, 2, 32768, "a whole number from 2 to 32768");
+	else if (strcmp(name, "GMP_VERBOSE") == 0)
+		debug.verbose = number(name, value, 0, 1, "0 or 1");
+	else if (strcmp(name, "GMP_SPIN") == 0)
+		debug.spinns = 1000L * number(name, value, 0, 1000, "a whole number of microseconds from 0 to 1000");
+	else if (strcmp(name, "GMP_FSBASE") == 0)
+		debug.fsbase = (enum fsbase)choice(name, value, fs, "auto, wrfsbase or syscall");
+	else if (strcmp(name, "GMP_GUARD") == 0)
+		guardhow = (enum guardhow)choice(name, value, guards, "auto, madvise or mprotect");
+	else if (strcmp(name, "GMP_LIB") != 0) /* the launcher's */
+		gprintf("libgmp: %s is no setting (known: GMP_PROCS GMP_MAXM GMP_VERBOSE GMP_SPIN "
+			"GMP_FSBASE GMP_GUARD); ignored\n", name);
+}
+
+void envinit(void)
+{
+	for (char **e = environ; e != NULL && *e != NULL; e++) {
+		char name[32];
+		if (strncmp(*e, "GMP_", 4) != 0)
+			continue;
+		const char *eq = strchr(*e, '=');
+		size_t n = eq ? (size_t)(eq - *e) : 0;
+		if (n == 0)
+			continue;
+		if (n >= sizeof(name))
+			n = sizeof(name) - 1;
+		memcpy(name, *e, n);
+		name[n] = 0;
+		setting(name, eq + 1);
+	}
+}

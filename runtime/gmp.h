@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * gmp.h: what the shim may see of the runtime.
+ *
+ * Contract. Every function here may be called by a G in program code and, where its comment says
+ * "any thread", by kernel threads that are no M (foreign threads, sysmon) too. Times are absolute
+ * nanoseconds of CLOCK_MONOTONIC, 0 meaning "no deadline". Errors are returned as -errno; the
+ * runtime never touches errno. A G may come back from any function marked (parks) on another M.
+ */
+#ifndef GMP_H
+#define GMP_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <signal.h>
+#include <sys/types.h>
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+struct g;
+struct polldesc;
+
+/* ---- who am I ------------------------------------------------------------------------------ */
+
+/*
+ * The current G: a variable in the G's own static TLS, so it travels with the FS base and is
+ * nil in foreign threads, before start, and in a vfork child. It is never stale: only getg()->m is.
+ */
+extern __thread struct g *runtime_g __attribute__((tls_model("initial-exec"),
+						    visibility("hidden")));
+static inline struct g *getg(void)
+{
+	return runtime_g;
+}
+
+/* The G behind a pthread_t (a TCB address), or nil if it is no thread of ours. any thread */
+struct g *gofthread(uintptr_t thread);
+/* The caller's thread id as the program sees it (struct pthread's tid word). any thread */
+int selftid(void);
+
+/* ---- start, settings (env.c, proc.c) -------------------------------------------------------- */
+
+/* Looks a libc function up behind our own definitions; nil if libc has none. libc.c */
+void *libcsym(const char *name);
+/* Reads the GMP_* environment; on a bad value says so on stderr and exits with status 2. */
+void envinit(void);
+/*
+ * Starts the pool with the calling thread as main G, if that has not been done.
+ * Returns 0, or -errno with the reason on stderr (GMP_VERBOSE): then threads stay the kernel's.
+ */
+int schedinit(void);
+
+/* ---- threads (proc.c, gexit.c) --------------------------------------------------------------- */
+
+struct newattr {
+	size_t stacksize; /* bytes for the program's frames; 0: the default */
+	size_t guardsize; /* bytes, rounded up to pages */
+	void *stackaddr;  /* lowest byte of the caller's own stack, or nil */
+	bool detached;
+	bool hasmask;
+	sigset_t mask; /* the new G's signal mask, if hasmask */
+};
+
+/* Makes a runnable G. *thread is set before it can run. 0, -EAGAIN or -ENOMEM. */
+int newproc(const struct newattr *attr, void *(*fn)(void *), void *arg, uintptr_t *thread);
+/*
+ * Waits for gp's end, takes its value and frees it (parks). Any thread.
+ * 0, -EINVAL (detached, or another joiner), -EDEADLK, -ETIMEDOUT, -EBUSY (deadline 1: try).
+ */
+int gojoin(struct g *gp, void **retval, uint64_t deadline);
+int godetach(struct g *gp); /* 0 or -EINVAL */
+/* Ends the calling G by unwinding its stack: cleanup handlers, C++ destructors (pthread_exit). */
+_Noreturn void gounwind(void *retval);
+void gosched(void); /* sched_yield: to the back of the queue (parks) */
+
+struct ginfo {
+	void *stackaddr;
+	size_t stacksize, guardsize;
+	bool detached, ismain;
+	int tid;
+};
+void goinfo(struct g *gp, struct ginfo *out);
+void gosetname(struct g *gp, const char *name); /* at most 15 bytes + NUL are kept */
+void gogetname(struct g *gp, char name[16]);
+
+/* ---- waiting on an address (sema.c): a futex whose waiters are Gs, or foreign threads --------- */
+
+enum {
+	FUTEX_INTR = 1, /* a signal handler run meanwhile ends the wait with -EINTR */
+};
+
+/*
+ * Waits until futexwake(addr), if *addr == expect still holds once the caller is queued (parks).
+ * First in, first out. Any thread. 0 woken, -EAGAIN (*addr differs), -ETIMEDOUT, -EINTR (only with
+ * FUTEX_INTR, or on request of cancellation). Spurious 0 does not occur.
+ */
+int futexwait(_Atomic uint32_t *addr, uint32_t expect, uint64_t deadline, unsigned flags);
+/*
+ * As futexwait without the check: queues the caller on addr, adds one to *count under the queue's
+ * lock (whoever takes the waiter off subtracts it), then calls unlock(arg), then parks. What a
+ * condition variable needs: a wake-up after unlock() is never lost, and after a wake-up the
+ * waiter does not touch addr or count again.
+ */
+int futexwaitunlock(const void *addr, _Atomic uint32_t *count, void (*unlock)(void *), void *arg,
+		    uint64_t deadline, unsigned flags);
+/* Wakes up to n waiters, oldest first; returns how many. Any thread; async-signal-safe by deferral. */
+int futexwake(const void *addr, int n);
+
+/* ---- fork (start.c): around the real call, on the forking thread -------------------------------- */
+void forkprepare(void);
+void forkparent(void);
+void forkchild(void);
+
+/* ---- time (time.c) -------------------------------------------------------------------------- */
+
+uint64_t nanotime(void); /* CLOCK_MONOTONIC, ns. any thread */
+/*
+ * An absolute timespec of clock `clk` (REALTIME or MONOTONIC) as a deadline: never 0; 1 if it has passed. any thread
+ */
+uint64_t absdeadline(clockid_t clk, const struct timespec *ts);
+/* now + ns, saturating; never 0. any thread */
+uint64_t reldeadline(uint64_t ns);
+/* Sleeps until deadline (parks). 0, or -EINTR after a signal handler ran. */
+int gosleep(uint64_t deadline);
+
+/* ---- marked system calls (proc.c) ------------------------------------------------------------ */
+
+/*
+ * Around a real call that may block the kernel thread: sysmon may take the P after 20 us. Both do
+ * nothing without a G. longcall says that the call is known to block long: the P is handed over at once.
+ */
+void entersyscall(void);
+void entersyscallblock(void);
+void exitsyscall(void); /* (parks) */
+
+/* ---- file descriptors (netpoll.c) ------------------------------------------------------------ */
+
+enum fdkind {
+	FD_UNKNOWN, /* not looked at yet, or closed */
+	FD_TCP,	    /* stream over IP: a short read means that it is drained */
+	FD_STREAM,  /* another stream socket */
+	FD_DGRAM,   /* any other socket: messages */
+	FD_LISTEN,  /* a listening socket */
+	FD_PIPE,    /* pipe, FIFO: preadv2(RWF_NOWAIT) works */
+	FD_EVENT,   /* eventfd, timerfd, signalfd, inotify...: epoll can wait for it, reads are all or nothing */
+	FD_TTY,	    /* character device that epoll can wait for */
+	FD_MARKED,  /* a case we leave to the kernel: every call is a marked system call */
+	FD_FILE,    /* regular file, directory, device: never "would block", may still take long */
+};
+
+/*
+ * What we know of a descriptor number; type-stable, found without a lock. Fields are written under
+ * pd->lock, the bytes marked atomic are read without.
+ */
+struct polldesc {
+	_Atomic uint32_t key; /* runtime lock */
+	_Atomic uint32_t gen; /* +1 whenever the number is opened or closed */
+	int fd;
+	_Atomic uint8_t kind;	  /* enum fdkind */
+	_Atomic uint8_t nonblock; /* the program set O_NONBLOCK */
+	_Atomic uint8_t rready;	  /* 1: reading may succeed, try; 0: drained, an event will set it */
+	_Atomic uint8_t wready;
+	_Atomic uint8_t hup;	/* RDHUP, HUP, ERR or PRI was seen: a short read proves nothing. Files: no RWF_NOWAIT */
+	uint8_t conn;		/* FD_LISTEN: the kind of what accept() gives */
+	_Atomic uint8_t timeo;	/* rcvtimeo, sndtimeo are known */
+	uint8_t registered;	/* in our epoll set */
+	_Atomic uint8_t shared; /* another number or process may hold the same description */
+	_Atomic uint32_t nwait[2]; /* exclusive waiters: readers, writers */
+	_Atomic uint32_t npoll;	   /* poll waiters */
+	uint32_t epoch;		   /* of fdepoch when nonblock and timeo were looked up */
+	uint64_t rcvtimeo, sndtimeo; /* ns, 0: none */
+	struct pollwaiter *waiters[3]; /* circular lists: readers, writers, pollers */
+};
+
+/* nil if fd is negative or beyond what we can track. any thread */
+struct polldesc *polldesc(int fd);
+/* As polldesc, with kind, nonblock and timeouts looked up. kind stays FD_UNKNOWN for a bad fd. */
+struct polldesc *fdlook(int fd);
+/* A descriptor number now names something new (kind may be FD_UNKNOWN). any thread */
+void fdopened(int fd, enum fdkind kind, bool nonblock, bool shared);
+/* Is about to be closed or replaced: its waiters are woken with -EBADF. any thread */
+void fdclosing(int fd);
+/* listen() succeeded. */
+void fdlisten(int fd);
+/* The program switched O_NONBLOCK. */
+void fdnonblock(int fd, bool on);
+/* Reading less than was asked for did not mean what pdtry() assumes; leave fd to the kernel from now on. */
+void fdmarked(int fd);
+/* fd has, or now gets, a second number or holder. */
+void fdshared(int fd);
+/* Is there a pool? (Then descriptors are kept track of.) */
+bool poolstarted(void);
+/* O_NONBLOCK or a time-out was changed through fd (or its duplicates). */
+void fdchanged(int fd);
+/* fd is one of the runtime's own, which the program must not close. */
+bool fdours(int fd);
+/* The lowest of them that is >= fd; -1 if there is none. */
+int fdoursnext(int fd);
+/* All of [lo, hi] but ours are about to be closed. */
+void fdclosingrange(unsigned lo, unsigned hi);
+/* Some descriptions are now shared with another process (fork, SCM_RIGHTS). */
+void fdshareall(void);
+
+enum { PD_READ = 0, PD_WRITE = 1 };
+
+/*
+ * Before an attempt: true: try it (and say pdleft() if it was not drained); false: known to be
+ * drained, wait. One attempt's order: pdtry; the system call; pdleft or pdwait. An event between pdtry and
+ * pdwait makes pdwait return at once.
+ */
+static inline bool pdtry(struct polldesc *pd, int mode)
+{
+	_Atomic uint8_t *r = mode == PD_READ ? &pd->rready : &pd->wready;
+	if (atomic_load_explicit(r, memory_order_acquire) == 0)
+		return false;
+	return atomic_exchange_explicit(r, 0, memory_order_seq_cst) != 0;
+}
+void pdwakenext(struct polldesc *pd, int mode);
+/* The attempt did not empty (fill) it, or failed in another way: the next may try, others too. */
+static inline void pdleft(struct polldesc *pd, int mode)
+{
+	_Atomic uint8_t *r = mode == PD_READ ? &pd->rready : &pd->wready;
+	atomic_store_explicit(r, 1, memory_order_seq_cst);
+	if (unlikely(atomic_load_explicit(&pd->nwait[mode], memory_order_seq_cst) != 0))
+		pdwakenext(pd, mode);
+}
+/*
+ * Parks until the descriptor may be ready. 0: try again; -ETIMEDOUT; -EBADF: closed meanwhile; -EINTR, -ERESTART: a
+ * handler ran (all of them SA_RESTART); -EPERM: epoll cannot wait for it, make a marked system call instead.
+ */
+int pdwait(struct polldesc *pd, uint32_t gen, int mode, uint64_t deadline);
+
+/* One of poll's descriptors. */
+struct pollwaiter {
+	struct pollwaiter *next, *prev;
+	struct polldesc *pd;
+	struct g *gp;
+	uint64_t ticket;
+	uint32_t gen;
+	uint16_t events; /* POLL* asked for */
+	_Atomic uint16_t revents; /* what the event said, if it woke us */
+	uint8_t list;	 /* which of pd->waiters; 3: none */
+};
+/*
+ * Parks until one of w[0..n) may be ready: w[i].pd (nil: ignored), gen and events are filled. Before, the caller
+ * must have made each pd's ready flags 0 by pdarm() and then found by a poll(2) without waiting that
+ * nothing is ready; or w[i].pd's flags are 0 already. 0 woken, some w[i].revents may be set; else as pdwait.
+ */
+int pdpoll(struct pollwaiter *w, int n, uint64_t deadline);
+/* Clears the ready flags that matter for events; true if they were clear already (known not ready). */
+bool pdarm(struct polldesc *pd, uint16_t events);
+/* A poll found these ready: give the flags back. */
+void pddisarm(struct polldesc *pd, uint16_t events);
+
+#endif

@@ -1,0 +1,749 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * netpoll.c: waiting for descriptors (Go's netpoll.go and netpoll_epoll.go).
+ *
+ * One epoll instance, edge-triggered; a descriptor is registered for reading and writing at once when
+ * somebody first has to wait for it, and stays so for its life. struct polldesc (by number, type-stable)
+ * remembers per direction whether trying makes sense:
+ *
+ *     ready = 1   perhaps: try the call.   ready = 0   drained: an edge will come, so wait without trying.
+ *
+ * An attempt takes the flag first (exchange 0), then makes its system call. An edge sets the flag and
+ * wakes. So data that come after the take, whether before or after the call, leave the flag at 1, and
+ * pdwait() (which checks it under pd->lock, where the event side sets it) does not sleep: no lost edge.
+ * Several Gs may wait on one descriptor. An edge wakes all pollers but one reader (one writer); who then
+ * finds more than it takes calls pdleft(), which wakes the next: a baton, no herd. A woken reader that
+ * gives up without trying must pass the baton on as well.
+ *
+ * Generations: gen is in the epoll data and grows when the number is opened or closed, so an event of a
+ * previous descriptor under the same number is dropped. Where the old description may live on (fork, dup,
+ * SCM_RIGHTS: `shared`), it is taken out of the epoll set before the close, because epoll would
+ * keep it. A number that libc closed behind our back (fclose) is found by the opener's fdopened(), and as
+ * a last resort by pdrescue() from sysmon, which re-arms what has slept for long.
+ *
+ * Rejected: level-triggered (an epoll_ctl per wait), EPOLLONESHOT (the same), epoll per P (a G's descriptor would
+ * wake the wrong P), always trying first (10 % of an echo server).
+ */
+#include "runtime.h"
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+
+enum { CHUNK = 512, MAXFD = 1 << 20, EVENTS = 256, POLLERS = 2, NOLIST = 3 };
+#define OURS UINT64_MAX
+
+static struct polldesc *_Atomic chunks[MAXFD / CHUNK];
+static int epfd = -1, breakfd = -1;
+static _Atomic uint32_t breaking;
+static _Atomic int64_t nwaiting;  /* waiters on descriptors, all kinds */
+static _Atomic uint32_t fdepoch; /* +1 when flags change that duplicates may share */
+static _Atomic bool shareall;
+
+static mutex *pdlock(struct polldesc *pd)
+{
+	return (mutex *)&pd->key;
+}
+_Static_assert(sizeof(mutex) == sizeof(_Atomic uint32_t), "pd->key is a mutex");
+
+/* ---- start ------------------------------------------------------------------------------------ */
+
+static int high(int fd)
+{
+	struct rlimit rl = {1024, 1024};
+	long hi;
+
+	/* Out of the way of programs that expect low numbers, but not so high that the kernel's table of
+	 * descriptors (copied by each fork) grows. */
+	SC4(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &rl);
+	hi = SC3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, rl.rlim_cur > 1024 ? 1000 : rl.rlim_cur > 64 ? (long)rl.rlim_cur - 16 : 3);
+	if (hi < 0)
+		return fd;
+	SC1(SYS_close, fd);
+	return (int)hi;
+}
+
+int netpollinit(void)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = OURS};
+	long r = SC1(SYS_epoll_create1, EPOLL_CLOEXEC);
+
+	if (r < 0)
+		return (int)r;
+	epfd = high((int)r);
+	r = SC2(SYS_eventfd2, 0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (r < 0)
+		return (int)r;
+	breakfd = high((int)r);
+	r = SC4(SYS_epoll_ctl, epfd, EPOLL_CTL_ADD, breakfd, &ev);
+	return (int)r;
+}
+
+bool netpollinited(void)
+{
+	return epfd >= 0;
+}
+
+bool netpollany(void)
+{
+	return atomic_load_explicit(&nwaiting, memory_order_relaxed) != 0;
+}
+
+bool fdours(int fd)
+{
+	return fd >= 0 && (fd == epfd || fd == breakfd);
+}
+
+int fdoursnext(int fd)
+{
+	int lo = epfd < breakfd ? epfd : breakfd, hi = epfd < breakfd ? breakfd : epfd;
+
+	return lo >= fd ? lo : hi >= fd ? hi : -1;
+}
+
+/* In the child of a fork: the epoll set is the parent's; all that is known of descriptors is void. */
+void netpollfork(void)
+{
+	if (epfd >= 0) {
+		SC1(SYS_close, epfd);
+		SC1(SYS_close, breakfd);
+	}
+	epfd = breakfd = -1;
+	atomic_store(&nwaiting, 0);
+	atomic_store(&breaking, 0);
+	for (size_t c = 0; c < nelem(chunks); c++) {
+		struct polldesc *pd = atomic_load(&chunks[c]);
+		for (int i = 0; pd != NULL && i < CHUNK; i++) {
+			int fd = pd[i].fd;
+			uint32_t gen = pd[i].gen;
+			if (pd[i].kind == FD_UNKNOWN && !pd[i].registered && pd[i].npoll == 0)
+				continue;
+			memset(&pd[i], 0, sizeof(pd[i]));
+			pd[i].fd = fd;
+			pd[i].gen = gen + 1;
+			pd[i].rready = pd[i].wready = 1;
+		}
+	}
+}
+
+/* Makes an M that sleeps in netpoll() return. Any thread. */
+void netpollbreak(void)
+{
+	uint64_t one = 1;
+
+	if (breakfd >= 0 && atomic_exchange(&breaking, 1) == 0)
+		SC3(SYS_write, breakfd, &one, sizeof(one));
+}
+
+/* ---- descriptors ------------------------------------------------------------------------------ */
+
+static struct polldesc *newchunk(uint32_t c)
+{
+	size_t size = CHUNK * sizeof(struct polldesc);
+	long mem = SC6(SYS_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct polldesc *pd, *none = NULL;
+
+	if (mem < 0 && mem > -4096)
+		return NULL;
+	pd = (struct polldesc *)mem;
+	for (int i = 0; i < CHUNK; i++) {
+		pd[i].fd = (int)(c * CHUNK) + i;
+		pd[i].rready = pd[i].wready = 1;
+	}
+	if (!atomic_compare_exchange_strong(&chunks[c], &none, pd)) {
+		SC2(SYS_munmap, mem, size);
+		return none;
+	}
+	return pd;
+}
+
+struct polldesc *polldesc(int fd)
+{
+	if (unlikely((uint32_t)fd >= MAXFD))
+		return NULL;
+	struct polldesc *pd = atomic_load_explicit(&chunks[fd / CHUNK], memory_order_acquire);
+	if (unlikely(pd == NULL) && (pd = newchunk((uint32_t)fd / CHUNK)) == NULL)
+		return NULL;
+	return &pd[fd % CHUNK];
+}
+
+static uint64_t gettimeo(int fd, int opt)
+{
+	struct timeval tv = {0, 0};
+	uint32_t len = sizeof(tv);
+
+	if (SC5(SYS_getsockopt, fd, SOL_SOCKET, opt, &tv, &len) < 0)
+		return 0;
+	return (uint64_t)tv.tv_sec * 1000000000u + (uint64_t)tv.tv_usec * 1000u;
+}
+
+static int sockint(int fd, int opt)
+{
+	int v = -1;
+	uint32_t len = sizeof(v);
+
+	return SC5(SYS_getsockopt, fd, SOL_SOCKET, opt, &v, &len) < 0 ? -1 : v;
+}
+
+static enum fdkind sockkind(int fd)
+{
+	int domain = sockint(fd, SO_DOMAIN);
+
+	if (sockint(fd, SO_TYPE) != SOCK_STREAM)
+		return FD_DGRAM;
+	return domain == AF_INET || domain == AF_INET6 ? FD_TCP : FD_STREAM;
+}
+
+static enum fdkind classify(int fd)
+{
+	struct stat st;
+
+	if (SC2(SYS_fstat, fd, &st) < 0)
+		return FD_UNKNOWN;
+	if (S_ISFIFO(st.st_mode))
+		return FD_PIPE;
+	if (S_ISCHR(st.st_mode) && (SC3(SYS_ioctl, fd, 0x5401 /* TCGETS */, (char[64]){0}) == 0))
+		return FD_TTY;
+	if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode) || S_ISCHR(st.st_mode))
+		return FD_FILE;
+	if (!S_ISSOCK(st.st_mode))
+		return FD_EVENT; /* anonymous inodes */
+	if (sockint(fd, SO_ACCEPTCONN) == 1)
+		return FD_LISTEN;
+	return sockkind(fd);
+}
+
+static bool issocket(enum fdkind k)
+{
+	return k == FD_TCP || k == FD_STREAM || k == FD_DGRAM || k == FD_LISTEN;
+}
+
+struct polldesc *fdlook(int fd)
+{
+	struct polldesc *pd = polldesc(fd);
+
+	if (unlikely(pd == NULL))
+		return NULL;
+	enum fdkind kind = atomic_load_explicit(&pd->kind, memory_order_acquire);
+	uint32_t epoch = atomic_load_explicit(&fdepoch, memory_order_acquire);
+	if (likely(kind != FD_UNKNOWN &&
+		   (pd->epoch == epoch || !atomic_load_explicit(&pd->shared, memory_order_relaxed)) &&
+		   atomic_load_explicit(&pd->timeo, memory_order_relaxed)))
+		return pd;
+	bool unknown = kind == FD_UNKNOWN;
+	uint32_t gen = atomic_load(&pd->gen);
+	if (unknown && (kind = classify(fd)) == FD_UNKNOWN)
+		return pd;
+	long fl = SC3(SYS_fcntl, fd, F_GETFL, 0);
+	uint64_t rcv = 0, snd = 0;
+	if (issocket(kind)) {
+		rcv = gettimeo(fd, SO_RCVTIMEO);
+		snd = gettimeo(fd, SO_SNDTIMEO);
+	}
+	exitforeign();
+	lock(pdlock(pd));
+	if (atomic_load(&pd->gen) == gen) {
+		pd->rcvtimeo = rcv;
+		pd->sndtimeo = snd;
+		pd->epoch = epoch;
+		atomic_store(&pd->nonblock, fl >= 0 && (fl & O_NONBLOCK));
+		if (unknown) /* nobody told us of its opening: who else has it is unknown too */
+			atomic_store(&pd->shared, 1);
+		if (kind == FD_LISTEN && unknown)
+			pd->conn = (uint8_t)sockkind(fd);
+		atomic_store(&pd->timeo, 1);
+		atomic_store_explicit(&pd->kind, kind, memory_order_release);
+	}
+	unlock(pdlock(pd));
+	enterforeign();
+	return pd;
+}
+
+void fdshareall(void)
+{
+	atomic_store(&shareall, true);
+}
+
+bool poolstarted(void)
+{
+	return atomic_load_explicit(&sched.started, memory_order_acquire);
+}
+
+/* What is known of fd, without making room for it; nil if nothing. */
+static struct polldesc *pdknown(int fd)
+{
+	if ((uint32_t)fd >= MAXFD || !poolstarted())
+		return NULL;
+	struct polldesc *pd = atomic_load_explicit(&chunks[fd / CHUNK], memory_order_acquire);
+	return pd ? &pd[fd % CHUNK] : NULL;
+}
+
+void fdlisten(int fd)
+{
+	struct polldesc *pd = pdknown(fd);
+	uint8_t kind = pd ? atomic_load(&pd->kind) : FD_UNKNOWN;
+
+	/* One word each, and the program has only now got a listening socket: no lock. */
+	if (kind == FD_TCP || kind == FD_STREAM || kind == FD_DGRAM) {
+		pd->conn = kind;
+		atomic_store_explicit(&pd->kind, FD_LISTEN, memory_order_release);
+	}
+}
+
+void fdmarked(int fd)
+{
+	struct polldesc *pd = polldesc(fd);
+
+	if (pd != NULL) {
+		atomic_store(&pd->timeo, 1);
+		atomic_store(&pd->kind, FD_MARKED);
+	}
+}
+
+void fdshared(int fd)
+{
+	struct polldesc *pd = pdknown(fd);
+
+	if (pd != NULL)
+		atomic_store(&pd->shared, 1);
+}
+
+void fdnonblock(int fd, bool on)
+{
+	struct polldesc *pd = pdknown(fd);
+
+	if (pd == NULL)
+		return;
+	atomic_store(&pd->nonblock, on);
+	if (atomic_load(&pd->shared)) /* other numbers look again */
+		atomic_fetch_add(&fdepoch, 1);
+}
+
+void fdchanged(int fd)
+{
+	struct polldesc *pd = pdknown(fd);
+
+	if (pd == NULL)
+		return;
+	if (atomic_load(&pd->shared))
+		atomic_fetch_add(&fdepoch, 1);
+	atomic_store(&pd->timeo, 0);
+}
+
+/* ---- waiters; pd->lock held -------------------------------------------------------------------- */
+
+static _Atomic uint32_t *counter(struct polldesc *pd, int list)
+{
+	return list == POLLERS ? &pd->npoll : &pd->nwait[list];
+}
+
+static void addwaiter(struct polldesc *pd, struct pollwaiter *w, int list)
+{
+	struct pollwaiter *head = pd->waiters[list];
+
+	w->list = (uint8_t)list;
+	if (head == NULL) {
+		w->next = w->prev = w;
+		pd->waiters[list] = w;
+	} else {
+		w->next = head;
+		w->prev = head->prev;
+		head->prev->next = w;
+		head->prev = w;
+	}
+	atomic_fetch_add_explicit(counter(pd, list), 1, memory_order_seq_cst);
+	atomic_fetch_add_explicit(&nwaiting, 1, memory_order_relaxed);
+}
+
+static void delwaiter(struct polldesc *pd, struct pollwaiter *w)
+{
+	int list = w->list;
+
+	if (list == NOLIST)
+		return;
+	if (w->next == w)
+		pd->waiters[list] = NULL;
+	else {
+		w->next->prev = w->prev;
+		w->prev->next = w->next;
+		if (pd->waiters[list] == w)
+			pd->waiters[list] = w->next;
+	}
+	w->list = NOLIST;
+	atomic_fetch_sub_explicit(counter(pd, list), 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&nwaiting, 1, memory_order_relaxed);
+}
+
+struct glist {
+	struct g *head, **tail;
+	int32_t n;
+};
+
+static void push(struct glist *l, struct g *gp)
+{
+	gp->schedlink = NULL;
+	*l->tail = gp;
+	l->tail = &gp->schedlink;
+	l->n++;
+}
+
+/* Claims w's G for r and takes w off. True if this call won; a parked G goes on the list. */
+static bool claim(struct polldesc *pd, struct pollwaiter *w, enum wakereason r, uint16_t revents,
+		  struct glist *out)
+{
+	struct g *gp = w->gp;
+	uint64_t ticket = w->ticket;
+	bool parked = false;
+
+	/* w is on gp's stack: touch it only before the claim, or while our lock keeps gp from leaving. */
+	atomic_fetch_or_explicit(&w->revents, revents, memory_order_relaxed);
+	delwaiter(pd, w);
+	if (!parkclaim(gp, ticket, r, &parked))
+		return false;
+	if (parked)
+		push(out, gp);
+	return true;
+}
+
+/* Wakes one of the exclusive waiters of a direction. */
+static void claimone(struct polldesc *pd, int mode, struct glist *out)
+{
+	while (pd->waiters[mode] != NULL)
+		if (claim(pd, pd->waiters[mode], WakeReady, 0, out))
+			return;
+}
+
+static const uint32_t rmask = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI;
+static const uint32_t wmask = EPOLLOUT | EPOLLHUP | EPOLLERR;
+
+/* An edge for pd: flags first, then those it concerns. */
+static void pdready(struct polldesc *pd, uint32_t ev, struct glist *out)
+{
+	if (ev & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
+		atomic_store_explicit(&pd->hup, 1, memory_order_relaxed);
+	if (ev & rmask) {
+		atomic_store_explicit(&pd->rready, 1, memory_order_seq_cst);
+		claimone(pd, PD_READ, out);
+	}
+	if (ev & wmask) {
+		atomic_store_explicit(&pd->wready, 1, memory_order_seq_cst);
+		claimone(pd, PD_WRITE, out);
+	}
+	struct pollwaiter *w = pd->waiters[POLLERS];
+	for (uint32_t n = atomic_load(&pd->npoll); n > 0; n--) {
+		struct pollwaiter *next = w->next;
+		uint32_t want = w->events | POLLERR | POLLHUP;
+		if (ev & (want | EPOLLRDHUP)) /* a hang-up of one side is a readable end of file */
+			claim(pd, w, WakeReady, (uint16_t)(ev & want), out);
+		w = next;
+	}
+}
+
+static void wakeout(struct glist *out)
+{
+	while (out->head != NULL) {
+		struct g *gp = out->head;
+		out->head = gp->schedlink;
+		goready(gp);
+	}
+}
+
+/* pdleft's slow half: hand the baton to the next waiter. */
+void pdwakenext(struct polldesc *pd, int mode)
+{
+	struct glist out = {NULL, &out.head, 0};
+
+	exitforeign();
+	lock(pdlock(pd));
+	claimone(pd, mode, &out);
+	unlock(pdlock(pd));
+	wakeout(&out);
+	enterforeign();
+}
+
+/* ---- open and close ---------------------------------------------------------------------------- */
+
+static void reset(struct polldesc *pd, struct glist *out, bool unregister)
+{
+	if (pd->registered && unregister)
+		SC4(SYS_epoll_ctl, epfd, EPOLL_CTL_DEL, pd->fd, NULL);
+	pd->registered = 0;
+	atomic_fetch_add_explicit(&pd->gen, 1, memory_order_seq_cst);
+	for (int list = 0; list < NOLIST; list++)
+		while (pd->waiters[list] != NULL)
+			claim(pd, pd->waiters[list], WakeClosed, 0, out);
+	atomic_store(&pd->rready, 1);
+	atomic_store(&pd->wready, 1);
+	atomic_store(&pd->hup, 0);
+	atomic_store(&pd->timeo, 0);
+	atomic_store(&pd->kind, FD_UNKNOWN);
+}
+
+void fdclosing(int fd)
+{
+	struct glist out = {NULL, &out.head, 0};
+	struct polldesc *pd = pdknown(fd);
+	struct g *gp = getg();
+
+	if (pd == NULL || (atomic_load(&pd->kind) == FD_UNKNOWN && !pd->registered &&
+			   !atomic_load(&pd->npoll) && !atomic_load(&pd->nwait[0]) && !atomic_load(&pd->nwait[1])))
+		return;
+	if (gp != NULL)
+		exitforeign();
+	lock(pdlock(pd));
+	reset(pd, &out, atomic_load(&pd->shared) || atomic_load(&shareall));
+	atomic_store(&pd->shared, 0);
+	unlock(pdlock(pd));
+	wakeout(&out);
+	if (gp != NULL)
+		enterforeign();
+}
+
+void fdclosingrange(unsigned lo, unsigned hi)
+{
+	for (unsigned fd = lo; fd <= hi && fd < MAXFD; fd++) {
+		if (atomic_load(&chunks[fd / CHUNK]) == NULL) {
+			fd |= CHUNK - 1; /* nothing is known of this chunk */
+			continue;
+		}
+		if (!fdours((int)fd))
+			fdclosing((int)fd);
+	}
+}
+
+void fdopened(int fd, enum fdkind kind, bool nonblock, bool shared)
+{
+	struct glist out = {NULL, &out.head, 0};
+	struct polldesc *pd = fd < 0 ? NULL : kind == FD_UNKNOWN ? pdknown(fd) : polldesc(fd);
+	struct g *gp = getg();
+
+	if (pd == NULL)
+		return;
+	if (gp != NULL)
+		exitforeign();
+	lock(pdlock(pd));
+	/* What was known here is of a descriptor closed behind our back; epoll dropped it with its file. */
+	reset(pd, &out, false);
+	atomic_store(&pd->nonblock, nonblock);
+	atomic_store(&pd->shared, shared);
+	pd->rcvtimeo = pd->sndtimeo = 0;
+	pd->epoch = atomic_load(&fdepoch);
+	atomic_store(&pd->timeo, kind != FD_UNKNOWN);
+	atomic_store_explicit(&pd->kind, kind, memory_order_release);
+	unlock(pdlock(pd));
+	wakeout(&out);
+	if (gp != NULL)
+		enterforeign();
+}
+
+/* ---- waiting ----------------------------------------------------------------------------------- */
+
+/* Into the epoll set. pd->lock held. 0, or -errno (-EPERM: a file that never blocks). */
+static int pdregister(struct polldesc *pd)
+{
+	struct epoll_event ev = {
+		.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
+		.data.u64 = (uint64_t)atomic_load(&pd->gen) << 32 | (uint32_t)pd->fd,
+	};
+	long r;
+
+	if (likely(pd->registered))
+		return 0;
+	r = SC4(SYS_epoll_ctl, epfd, EPOLL_CTL_ADD, pd->fd, &ev);
+	if (r == -EEXIST) /* of a former life of this number, on the same description */
+		r = SC4(SYS_epoll_ctl, epfd, EPOLL_CTL_MOD, pd->fd, &ev);
+	if (r == 0)
+		pd->registered = 1;
+	return (int)r;
+}
+
+static int sigresult(int left)
+{
+	return left ? -left : -EINTR;
+}
+
+int pdwait(struct polldesc *pd, uint32_t gen, int mode, uint64_t deadline)
+{
+	_Atomic uint8_t *ready = mode == PD_READ ? &pd->rready : &pd->wready;
+	struct pollwaiter w = {.pd = pd, .list = NOLIST};
+	int err = 0;
+
+	exitforeign();
+	struct g *gp = w.gp = getg();
+	w.ticket = parkbegin(gp);
+	lock(pdlock(pd));
+	if (atomic_load(&pd->gen) != gen)
+		err = -EBADF;
+	else
+		err = pdregister(pd);
+	if (err != 0 || atomic_load_explicit(ready, memory_order_seq_cst) != 0) {
+		unlock(pdlock(pd));
+		parkabort(gp);
+		enterforeign();
+		return err;
+	}
+	addwaiter(pd, &w, mode);
+	unlock(pdlock(pd));
+	enum wakereason r = gopark(gp, mode == PD_READ ? WaitRead : WaitWrite, (uintptr_t)pd->fd, deadline);
+	if (r != WakeReady && r != WakeClosed) {
+		lock(pdlock(pd));
+		delwaiter(pd, &w);
+		unlock(pdlock(pd));
+	}
+	int left = enterforeign();
+	switch (r) {
+	case WakeTimeout:
+		return -ETIMEDOUT;
+	case WakeClosed:
+		return -EBADF;
+	case WakeSignal:
+	case WakeCancel:
+		return sigresult(left);
+	default:
+		return 0;
+	}
+}
+
+static bool writes(uint16_t ev)
+{
+	return ev & (POLLOUT | POLLWRNORM | POLLWRBAND);
+}
+
+bool pdarm(struct polldesc *pd, uint16_t events)
+{
+	bool clear = atomic_load_explicit(&pd->rready, memory_order_acquire) == 0 ||
+		     atomic_exchange(&pd->rready, 0) == 0;
+
+	/* Reading stands for hang-ups and errors too, which poll always reports. */
+	if (writes(events) && atomic_exchange(&pd->wready, 0) != 0)
+		clear = false;
+	return clear;
+}
+
+void pddisarm(struct polldesc *pd, uint16_t events)
+{
+	pdleft(pd, PD_READ);
+	if (writes(events))
+		pdleft(pd, PD_WRITE);
+}
+
+int pdpoll(struct pollwaiter *w, int n, uint64_t deadline)
+{
+	int err = 0, i, queued = 0;
+	bool ready = false;
+
+	exitforeign();
+	struct g *gp = getg();
+	uint64_t ticket = parkbegin(gp);
+	for (i = 0; i < n && err == 0 && !ready; i++) {
+		struct polldesc *pd = w[i].pd;
+		w[i].list = NOLIST;
+		w[i].gp = gp;
+		w[i].ticket = ticket;
+		atomic_store_explicit(&w[i].revents, 0, memory_order_relaxed);
+		if (pd == NULL)
+			continue;
+		lock(pdlock(pd));
+		if (atomic_load(&pd->gen) != w[i].gen)
+			ready = true; /* closed meanwhile: the caller looks again */
+		else
+			err = pdregister(pd);
+		if (atomic_load_explicit(&pd->rready, memory_order_seq_cst) != 0 ||
+		    (writes(w[i].events) && atomic_load_explicit(&pd->wready, memory_order_seq_cst) != 0))
+			ready = true;
+		if (err == 0 && !ready) {
+			addwaiter(pd, &w[i], POLLERS);
+			queued = i + 1;
+		}
+		unlock(pdlock(pd));
+	}
+	enum wakereason r = WakeReady;
+	if (err != 0 || ready) {
+		/* A waker may have claimed us meanwhile: then it is as good as a wake-up. */
+		bool parked;
+		parkclaim(gp, ticket, WakeReady, &parked);
+	} else {
+		r = gopark(gp, WaitPoll, n > 0 && w[0].pd ? (uintptr_t)w[0].pd->fd : 0, deadline);
+	}
+	for (i = 0; i < queued; i++) {
+		struct polldesc *pd = w[i].pd;
+		if (pd == NULL)
+			continue;
+		/* Under the lock even if it is off the list: the claimer may still be at w[i]. */
+		lock(pdlock(pd));
+		delwaiter(pd, &w[i]);
+		unlock(pdlock(pd));
+	}
+	int left = enterforeign();
+	if (err != 0)
+		return err;
+	switch (r) {
+	case WakeTimeout:
+		return -ETIMEDOUT;
+	case WakeSignal:
+	case WakeCancel:
+		return sigresult(left);
+	default:
+		return 0;
+	}
+}
+
+/* ---- the poll itself --------------------------------------------------------------------------- */
+
+static long epollwait(struct epoll_event *ev, int64_t delay)
+{
+	static _Atomic bool nowait2;
+
+	if (delay > 0 && !atomic_load_explicit(&nowait2, memory_order_relaxed)) {
+		struct timespec ts = {delay / 1000000000, delay % 1000000000};
+		long r = SC6(SYS_epoll_pwait2, epfd, ev, EVENTS, &ts, NULL, 8);
+		if (r != -ENOSYS)
+			return r;
+		atomic_store_explicit(&nowait2, true, memory_order_relaxed);
+	}
+	int64_t ms = delay <= 0 ? delay : (delay + 999999) / 1000000;
+	return SC6(SYS_epoll_pwait, epfd, ev, EVENTS, ms > 1000000000 ? 1000000000 : ms, NULL, 8);
+}
+
+/*
+ * Polls for at most delay ns (0: not waiting, < 0: for ever). Returns the Gs that became ready, claimed and
+ * linked by schedlink, to be handed to injectglist(). Only an M on g0 and sysmon call it.
+ */
+struct g *netpoll(int64_t delay, int32_t *n)
+{
+	struct epoll_event ev[EVENTS];
+	struct glist out = {NULL, &out.head, 0};
+
+	*n = 0;
+	if (epfd < 0)
+		return NULL;
+	long r = epollwait(ev, delay);
+	if (r < 0 && r != -EINTR)
+		throw("netpoll: epoll_wait failed: the runtime's descriptor was closed");
+	for (long i = 0; i < r; i++) {
+		if (ev[i].data.u64 == OURS) {
+			uint64_t v;
+			/* Only a blocking poller swallows it: it is meant for the one that sleeps. */
+			if (delay != 0) {
+				/* In this order: a break in between is read away, but we are awake. */
+				atomic_store(&breaking, 0);
+				SC3(SYS_read, breakfd, &v, sizeof(v));
+			}
+			continue;
+		}
+		struct polldesc *pd = polldesc((int)(uint32_t)ev[i].data.u64);
+		lock(pdlock(pd));
+		if (atomic_load(&pd->gen) == (uint32_t)(ev[i].data.u64 >> 32))
+			pdready(pd, ev[i].events, &out);
+		unlock(pdlock(pd));
+	}
+	*n = out.n;
+	return out.head;
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * newproc.c: a G's life: made, joined or detached, buried, used again (Go's newproc, gfget, gfput).
+ *
+ * Dead Gs keep their stack and TLS ("shell") and are kept in a free list per P and a global one.
+ * struct g itself is never freed (park.c says why). A G's end has two parties, itself and whoever joins or
+ * detaches it: gp->joinstate decides by one CAS who buries it.
+ */
+#include "runtime.h"
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+enum joinstate { Joinable, Detached, Joining, Exited };
+enum { GFCACHE = 64 /* free Gs kept per P */, GSLAB = 256 << 10 };
+
+/* A struct g that was never used. sched.allglock orders the slab. */
+struct g *galloc(void)
+{
+	static char *slab, *end;
+
+	lock(&sched.allglock);
+	if (slab == end || (size_t)(end - slab) < sizeof(struct g)) {
+		long mem = SC6(SYS_mmap, 0, GSLAB, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (mem < 0 && mem > -4096) {
+			unlock(&sched.allglock);
+			return NULL;
+		}
+		slab = (char *)mem;
+		end = slab + GSLAB;
+	}
+	struct g *gp = (struct g *)slab;
+	slab += (sizeof(struct g) + CACHELINE - 1) & ~(size_t)(CACHELINE - 1);
+	gp->goid = atomic_fetch_add(&sched.goidgen, 1) + 1;
+	gp->alllink = atomic_load_explicit(&sched.allgs, memory_order_relaxed);
+	atomic_store_explicit(&sched.allgs, gp, memory_order_release);
+	unlock(&sched.allglock);
+	return gp;
+}
+
+void foreachg(void (*fn)(struct g *, void *), void *arg)
+{
+	for (struct g *gp = atomic_load_explicit(&sched.allgs, memory_order_acquire); gp; gp = gp->alllink)
+		fn(gp, arg);
+}
+
+/* A dead G from mp's P or the global list; nil if there is none. */
+struct g *gfget(struct m *mp)
+{
+	struct p *pp = mp ? mp->p : NULL;
+	struct g *gp;
+
+	if (pp != NULL && pp->gfree == NULL && sched.ngfree != 0) {
+		lock(&sched.gflock);
+		while (pp->gfreecnt < GFCACHE / 2 && (gp = sched.gfree) != NULL) {
+			sched.gfree = gp->schedlink;
+			sched.ngfree--;
+			gp->schedlink = pp->gfree;
+			pp->gfree = gp;
+			pp->gfreecnt++;
+		}
+		unlock(&sched.gflock);
+	}
+	if (pp != NULL) {
+		gp = pp->gfree;
+		if (gp != NULL) {
+			pp->gfree = gp->schedlink;
+			pp->gfreecnt--;
+		}
+		return gp;
+	}
+	lock(&sched.gflock);
+	gp = sched.gfree;
+	if (gp != NULL) {
+		sched.gfree = gp->schedlink;
+		sched.ngfree--;
+	}
+	unlock(&sched.gflock);
+	return gp;
+}
+
+static void gfputglobal(struct g *gp)
+{
+	lock(&sched.gflock);
+	gp->schedlink = sched.gfree;
+	sched.gfree = gp;
+	sched.ngfree++;
+	unlock(&sched.gflock);
+}
+
+/* A finished G nobody will ask for again. */
+void gfput(struct m *mp, struct g *gp)
+{
+	struct p *pp = mp ? mp->p : NULL;
+
+	if (gp->ismain)
+		return;
+	if (gp->userstack && gp->area != NULL)
+		stackfree(gp); /* the caller's stack must not be used again */
+	if (pp == NULL) {
+		gfputglobal(gp);
+		return;
+	}
+	if (pp->gfreecnt >= GFCACHE) {
+		while (pp->gfreecnt > GFCACHE / 2) {
+			struct g *x = pp->gfree;
+			pp->gfree = x->schedlink;
+			pp->gfreecnt--;
+			gfputglobal(x);
+		}
+	}
+	gp->schedlink = pp->gfree;
+	pp->gfree = gp;
+	pp->gfreecnt++;
+}
+
+int newproc(const struct newattr *attr, void *(*fn)(void *), void *arg, uintptr_t *thread)
+{
+	struct g *self = getg();
+	struct m *mp = self ? exitforeign() : NULL;
+	int err = 0;
+
+	struct g *gp = gfget(mp);
+	if (gp == NULL && (gp = galloc()) == NULL) {
+		err = -EAGAIN;
+		goto out;
+	}
+	if (gp->area != NULL &&
+	    !stackfits(gp, attr->stacksize, attr->guardsize, attr->stackaddr))
+		stackfree(gp);
+	if (gp->area == NULL) {
+		err = stackalloc(gp, attr->stacksize, attr->guardsize, attr->stackaddr);
+		if (err == 0 && (err = tlsnew(gp)) != 0)
+			stackfree(gp);
+		if (err != 0) {
+			gfput(mp, gp);
+			goto out;
+		}
+	} else {
+		stackset(gp, attr->stacksize, attr->guardsize, attr->stackaddr);
+		tlsreset(gp);
+	}
+	gp->fn = fn;
+	gp->arg = arg;
+	gp->retval = NULL;
+	gp->detached = attr->detached;
+	gp->name[0] = 0;
+	gp->inruntime = 1; /* until gostart's enterforeign() */
+	gp->sigmask = attr->hasmask ? *(const uint64_t *)&attr->mask : self ? self->sigmask : 0;
+	atomic_store_explicit(&gp->sigwake, 0, memory_order_relaxed);
+	atomic_store_explicit(&gp->sigpending, 0, memory_order_relaxed);
+	atomic_store_explicit(&gp->joinword, 0, memory_order_relaxed);
+	atomic_store_explicit(&gp->joinstate, attr->detached ? Detached : Joinable, memory_order_relaxed);
+	gostartcall(gp, gp->stack.hi);
+	atomic_fetch_add_explicit(&sched.ngs, 1, memory_order_relaxed);
+	atomic_store_explicit(&gp->status, Gwaiting, memory_order_relaxed);
+	*thread = (uintptr_t)gp->tcb;
+	goready(gp);
+out:
+	if (self != NULL)
+		enterforeign();
+	return err;
+}
+
+/* On g0, gp's stack is not in use any more. Called by goexit(). */
+void gdestroy(struct m *mp, struct g *gp)
+{
+	uint32_t joinable = Joinable;
+
+	atomic_store_explicit(&gp->status, Gdead, memory_order_release);
+	if (atomic_compare_exchange_strong_explicit(&gp->joinstate, &joinable, Exited,
+						    memory_order_acq_rel, memory_order_acquire))
+		return; /* whoever joins or detaches it buries it */
+	if (joinable == Detached) {
+		gfput(mp, gp);
+		return;
+	}
+	/* Joining: the joiner may bury gp as soon as it sees this. */
+	atomic_store_explicit(&gp->joinword, 1, memory_order_release);
+	futexwake(&gp->joinword, 1);
+}
+
+static void bury(struct g *gp)
+{
+	struct m *mp = getg() ? exitforeign() : NULL;
+
+	gfput(mp, gp);
+	if (mp != NULL)
+		enterforeign();
+}
+
+int gojoin(struct g *gp, void **retval, uint64_t deadline)
+{
+	uint32_t st = Joinable;
+
+	if (gp == getg())
+		return -EDEADLK;
+	if (deadline == 1 && atomic_load_explicit(&gp->joinstate, memory_order_acquire) == Joinable)
+		return -EBUSY;
+	if (atomic_compare_exchange_strong_explicit(&gp->joinstate, &st, Joining, memory_order_acq_rel,
+						    memory_order_acquire)) {
+		int err;
+		do
+			err = futexwait(&gp->joinword, 0, deadline, FUTEX_INTR);
+		while (err == -EINTR && !atomic_load(&gp->joinword));
+		if (err == -ETIMEDOUT && atomic_load_explicit(&gp->joinword, memory_order_acquire) == 0) {
+			/* Give the right to join back, unless it ends just now: then its end is sure to come. */
+			st = Joining;
+			if (atomic_compare_exchange_strong(&gp->joinstate, &st, Joinable) &&
+			    atomic_load(&gp->status) != Gdead)
+				return -ETIMEDOUT;
+			while (atomic_load_explicit(&gp->joinword, memory_order_acquire) == 0 &&
+			       atomic_load(&gp->joinstate) != Exited)
+				futexwait(&gp->joinword, 0, reldeadline(1000000), 0);
+		}
+	} else if (st != Exited) {
+		return -EINVAL;
+	}
+	if (retval != NULL)
+		*retval = gp->retval;
+	bury(gp);
+	return 0;
+}
+
+int godetach(struct g *gp)
+{
+	uint32_t st = Joinable;
+
+	if (atomic_compare_exchange_strong_explicit(&gp->joinstate, &st, Detached, memory_order_acq_rel,
+						    memory_order_acquire)) {
+		gp->detached = true;
+		return 0;
+	}
+	if (st != Exited)
+		return -EINVAL;
+	bury(gp);
+	return 0;
+}
+
+void goinfo(struct g *gp, struct ginfo *out)
+{
+	out->stackaddr = gp->stack.lo;
+	out->stacksize = gp->stacksize;
+	out->guardsize = gp->guardsize;
+	out->detached = atomic_load(&gp->joinstate) == Detached;
+	out->ismain = gp->ismain;
+	out->tid = gp->tid;
+}
+
+void gosetname(struct g *gp, const char *name)
+{
+	size_t n = strnlen(name, sizeof(gp->name) - 1);
+
+	memcpy(gp->name, name, n);
+	gp->name[n] = 0;
+}
+
+void gogetname(struct g *gp, char name[16])
+{
+	memcpy(name, gp->name, sizeof(gp->name));
+}

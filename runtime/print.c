@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * print.c: messages to stderr, from any state of the runtime: no libc, no lock, one write each.
+ */
+#include "runtime.h"
+#include <stdarg.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+struct out {
+	char buf[512];
+	size_t n;
+};
+
+static void put(struct out *o, char c)
+{
+	if (o->n < sizeof(o->buf))
+		o->buf[o->n++] = c;
+}
+
+static void putnum(struct out *o, uint64_t v, unsigned base, bool neg)
+{
+	char tmp[24];
+	int i = 0;
+
+	if (neg)
+		put(o, '-');
+	do
+		tmp[i++] = "0123456789abcdef"[v % base];
+	while ((v /= base) != 0);
+	while (i > 0)
+		put(o, tmp[--i]);
+}
+
+void gprintf(const char *fmt, ...)
+{
+	struct out o = {.n = 0};
+	va_list ap;
+
+	va_start(ap, fmt);
+	for (; *fmt; fmt++) {
+		if (*fmt != '%') {
+			put(&o, *fmt);
+			continue;
+		}
+		int l = 0;
+		while (*++fmt == 'l')
+			l++;
+		switch (*fmt) {
+		case 's':
+			for (const char *s = va_arg(ap, const char *); s && *s; s++)
+				put(&o, *s);
+			break;
+		case 'c':
+			put(&o, (char)va_arg(ap, int));
+			break;
+		case 'd': {
+			int64_t v = l ? va_arg(ap, long) : va_arg(ap, int);
+			putnum(&o, v < 0 ? -(uint64_t)v : (uint64_t)v, 10, v < 0);
+			break;
+		}
+		case 'u':
+			putnum(&o, l ? va_arg(ap, unsigned long) : va_arg(ap, unsigned), 10, false);
+			break;
+		case 'x':
+			putnum(&o, l ? va_arg(ap, unsigned long) : va_arg(ap, unsigned), 16, false);
+			break;
+		case 'p':
+			put(&o, '0');
+			put(&o, 'x');
+			putnum(&o, (uintptr_t)va_arg(ap, void *), 16, false);
+			break;
+		default:
+			put(&o, *fmt);
+		}
+	}
+	va_end(ap);
+	SC3(SYS_write, 2, o.buf, o.n);
+}
+
+static const char *const gnames[] = {"idle", "runnable", "running", "syscall", "waiting", "dead"};
+static const char *const pnames[] = {"idle", "running", "foreign", "syscall", "dead"};
+static const char *const wnames[] = {"",      "read",	   "write",    "accept", "connect", "poll", "sleep",
+				     "futex", "condition", "join",     "preempted", "signal"};
+
+static void printg(struct g *gp, void *arg)
+{
+	(void)arg;
+	uint32_t st = atomic_load_explicit(&gp->status, memory_order_relaxed);
+	if (st == Gdead || st == Gidle)
+		return;
+	gprintf("  g%lu tid %d %s%s%s obj %lx m%d park %lx %s\n", (unsigned long)gp->goid, gp->tid,
+		st < nelem(gnames) ? gnames[st] : "?", st == Gwaiting ? " " : "",
+		st == Gwaiting && gp->waitreason < nelem(wnames) ? wnames[gp->waitreason] : "",
+		(unsigned long)gp->waitobj, gp->m ? gp->m->id : -1, (unsigned long)gp->park, gp->name);
+}
+
+void printsched(void)
+{
+	gprintf("sched: procs %d idle %d ms %d idle %d spinning %d global queue %d lastpoll %lu threads %ld\n",
+		gomaxprocs, sched.npidle, sched.nm, sched.nmidle, sched.nmspinning, sched.runqsize,
+		(unsigned long)sched.lastpoll, (long)sched.ngs);
+	for (int32_t i = 0; i < gomaxprocs && allp; i++) {
+		struct p *pp = allp[i];
+		uint64_t st = pp->status;
+		gprintf("  p%d %s m%d tick %u runq %u next %p timers %u\n", pp->id,
+			(st & 0xff) < nelem(pnames) ? pnames[st & 0xff] : "?", (int)(st >> 8),
+			pp->schedtick, runqlen(pp), (void *)pp->runnext, pp->ntimers);
+	}
+	for (struct m *mp = sched.allms; mp; mp = mp->alllink)
+		gprintf("  m%d tid %d curg %ld p%d spinning %d blocked %d\n", mp->id, mp->procid,
+			mp->curg ? (long)mp->curg->goid : -1L, mp->p ? mp->p->id : -1, mp->spinning,
+			mp->blocked);
+	foreachg(printg, NULL);
+}
+
+void throw(const char *what)
+{
+	static _Atomic int once;
+
+	gprintf("libgmp: fatal: %s\n", what);
+	if (!atomic_exchange(&once, 1))
+		printsched();
+	/* SIGABRT by hand: libc's abort would run the program's handler inside the runtime. */
+	struct { void *h; unsigned long flags; void *restorer; unsigned long mask; } dfl = {0};
+	SC4(SYS_rt_sigaction, SIGABRT, &dfl, NULL, 8);
+	unsigned long abrt = 1UL << (SIGABRT - 1);
+	SC4(SYS_rt_sigprocmask, SIG_UNBLOCK, &abrt, NULL, 8);
+	SC3(SYS_tgkill, SC0(SYS_getpid), SC0(SYS_gettid), SIGABRT);
+	for (;;)
+		SC1(SYS_exit_group, 127);
+}

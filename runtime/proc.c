@@ -1,0 +1,921 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * proc.c: the scheduler. Gs (the program's threads) are run by Ms (kernel threads), and an M needs a
+ * P to run program code. The vocabulary and the protocols are those of Go's proc.go.
+ *
+ *   schedule -> findrunnable -> execute -> (program code) -> gopark | goexit | gosched -> schedule
+ *
+ * Unlike Go, all program code is foreign code: while it runs its P is only lent (Pforeign), as in a
+ * Go system call. Who enters the runtime takes the P back by one CAS (exitforeign) and lends it
+ * again on leaving (enterforeign); sysmon may take a lent P from an M that is stuck at any time
+ * (retakep), and the M notices at its next exitforeign. A marked system call (Psyscall) only differs
+ * in how soon sysmon does so. See park.c for how Gs sleep, sysmon.c for who retakes when.
+ *
+ * Worker Ms. At most half of the busy Ps' number of Ms spin (look for work with a P but no G).
+ * Unlike Go, readying a G does not by itself wake an M: a futex wake costs the waker 15 us, more
+ * than most Gs run. maybewake() wakes one if the backlog would outlast the wake; otherwise sysmon,
+ * kept at a fine tick while Ps idle and queues are not empty, wakes one for what has waited.
+ *
+ * Ordering (StoreLoad; both sides need the full fence):
+ *   (1) submit: queue the G; fence; read nmspinning and npidle.
+ *       idle: nmspinning-- (seq_cst); then re-check all queues, timers and the network.
+ *       Either the submitter sees no spinner and wakes one, or the spinner sees the G. With priced
+ *       wakes the submitter may do neither: then its own P's M runs the G, or sysmon wakes somebody.
+ *   (2) idle netpoller: lastpoll = 0 (seq_cst), polluntil; then re-check timers in the sleep's length.
+ *       timer: put into the heap; fence; read lastpoll, polluntil; netpollbreak if it sleeps too long.
+ *   (3) M to the idle list (under sched.lock) and re-check the global queue under the same lock.
+ *
+ * Rejected: waking an M at each goready (Go's rule: echo with 10 connections ran 1.5x slower here); running
+ * schedule() on the parking G's stack (its stack could be taken by another M meanwhile); keeping the
+ * P in program code (an M blocked inside libc would take it along).
+ */
+#include "runtime.h"
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+struct sched sched = {.lastpoll = 1};
+void (*libcexit)(int);
+struct p **allp;
+int32_t gomaxprocs;
+
+enum {
+	BACKLOG = 8,		   /* queued Gs that outlast a wake-up: 8 x ~10 us (recv + send) */
+	KICKTICKS = 2000000,	   /* cputicks, about 1 ms: kick sysmon no more often */
+	NEXTSTREAK = 64,	   /* runnext may win that often in a row */
+};
+
+/* ---- P ----------------------------------------------------------------------------------------- */
+
+void acquirep(struct m *mp, struct p *pp)
+{
+	uint64_t idle = pstatus(NULL, Pidle);
+
+	if (mp->p != NULL)
+		throw("acquirep: M has a P already");
+	if (!atomic_compare_exchange_strong_explicit(&pp->status, &idle, pstatus(mp, Prunning),
+						     memory_order_acquire, memory_order_relaxed))
+		throw("acquirep: P is not idle");
+	mp->p = pp;
+	pp->m = mp;
+}
+
+struct p *releasep(struct m *mp)
+{
+	struct p *pp = mp->p;
+
+	if (pp == NULL || atomic_load_explicit(&pp->status, memory_order_relaxed) !=
+				  pstatus(mp, Prunning))
+		throw("releasep: M does not own its P");
+	mp->p = NULL;
+	pp->m = NULL;
+	/* Release: pairs with acquirep of whoever gets it next. */
+	atomic_store_explicit(&pp->status, pstatus(NULL, Pidle), memory_order_release);
+	return pp;
+}
+
+/* A stranger takes a lent P, if it still is as seen. The caller then owns it (Pidle, on no list). */
+bool retakep(struct p *pp, uint64_t seen)
+{
+	return atomic_compare_exchange_strong_explicit(&pp->status, &seen, pstatus(NULL, Pidle),
+						       memory_order_acq_rel, memory_order_relaxed);
+}
+
+/* sched.lock held */
+static void pidleput(struct p *pp)
+{
+	pp->link = sched.pidle;
+	sched.pidle = pp;
+	atomic_fetch_add_explicit(&sched.npidle, 1, memory_order_seq_cst);
+}
+
+/* sched.lock held */
+static struct p *pidleget(void)
+{
+	struct p *pp = sched.pidle;
+
+	if (pp == NULL)
+		return NULL;
+	sched.pidle = pp->link;
+	atomic_fetch_sub_explicit(&sched.npidle, 1, memory_order_seq_cst);
+	if (atomic_load_explicit(&sched.sysmonwait, memory_order_relaxed))
+		sysmonkick();
+	return pp;
+}
+
+/* ---- M ----------------------------------------------------------------------------------------- */
+
+/* sched.lock held */
+static void mput(struct m *mp)
+{
+	mp->schedlink = sched.midle;
+	sched.midle = mp;
+	sched.nmidle++;
+}
+
+/* sched.lock held */
+static struct m *mget(void)
+{
+	struct m *mp = sched.midle;
+
+	if (mp != NULL) {
+		sched.midle = mp->schedlink;
+		sched.nmidle--;
+	}
+	return mp;
+}
+
+void setsigmask(struct m *mp, uint64_t mask)
+{
+	if (mp->sigmask == mask)
+		return;
+	mp->sigmask = mask;
+	SC4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
+}
+
+/* A new M without a kernel thread: its scheduler stack, TCB and place in sched.allms. NULL: no memory, or GMP_MAXM. */
+struct m *mnew(void)
+{
+	static _Atomic bool said;
+	static _Atomic int32_t mids;
+	long mem;
+
+	if (atomic_fetch_add_explicit(&sched.nm, 1, memory_order_relaxed) >= debug.maxm) {
+		atomic_fetch_sub_explicit(&sched.nm, 1, memory_order_relaxed);
+		if (!atomic_exchange(&said, true))
+			gprintf("libgmp: %d kernel threads are in use, all of GMP_MAXM; runnable threads wait "
+				"until one of them is free\n",
+				debug.maxm);
+		return NULL;
+	}
+	mem = SC6(SYS_mmap, 0, sizeof(struct m), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (mem < 0 && mem > -4096)
+		goto fail;
+	struct m *mp = (struct m *)mem;
+	mp->id = atomic_fetch_add(&mids, 1) + 1;
+	mp->g0.isg0 = true;
+	mp->g0.m = mp;
+	mp->g0.inruntime = 1; /* g0 runs the runtime only */
+	mp->fastrand = (uint64_t)cputicks() | 1;
+	if (stackalloc(&mp->g0, 64 << 10, 4096, NULL) != 0) {
+		SC2(SYS_munmap, mem, sizeof(struct m));
+		goto fail;
+	}
+	if (tlsnew(&mp->g0) != 0) {
+		stackfree(&mp->g0);
+		SC2(SYS_munmap, mem, sizeof(struct m));
+		goto fail;
+	}
+	mp->g0.sched.sp = mp->g0.stack.hi;
+	struct m *head = atomic_load(&sched.allms);
+	do
+		mp->alllink = head;
+	while (!atomic_compare_exchange_weak(&sched.allms, &head, mp));
+	return mp;
+fail:
+	atomic_fetch_sub_explicit(&sched.nm, 1, memory_order_relaxed);
+	return NULL;
+}
+
+/* First code of an M's kernel thread, on g0, all signals blocked. */
+void mstart(void *arg)
+{
+	struct m *mp = arg;
+
+	mp->sigmask = ~(uint64_t)0;
+	if (mp->mstartfn != NULL)
+		mp->mstartfn();
+	if (mp->nextp != NULL) {
+		acquirep(mp, mp->nextp);
+		mp->nextp = NULL;
+	}
+	schedule(mp);
+}
+
+static bool newm(struct p *pp, bool spinning)
+{
+	struct m *mp = mnew();
+	uint64_t all = ~(uint64_t)0, old;
+	long tid = -1;
+
+	if (mp != NULL) {
+		mp->nextp = pp;
+		mp->spinning = spinning;
+		/* The new thread inherits a full mask: no handler may run on it before it has a G. */
+		SC4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, 8);
+		tid = clone_m(mp->g0.stack.hi, mp->g0.tcb, (int *)&mp->procid, (int *)&mp->exited, mstart, mp);
+		SC4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8);
+		if (tid < 0) {
+			gprintf("libgmp: cannot create a kernel thread (error %d); runnable threads wait until one "
+				"is free\n", (int)-tid);
+			/* The struct m stays on allms, unused: an append-only list is worth the few bytes. */
+			atomic_fetch_sub_explicit(&sched.nm, 1, memory_order_relaxed);
+		}
+	}
+	return tid > 0;
+}
+
+/* Sleep until startm() hands us a P. */
+static void stopm(struct m *mp)
+{
+	if (mp->p != NULL || mp->spinning)
+		throw("stopm: M holds a P or spins");
+	lock(&sched.lock);
+	mput(mp);
+	unlock(&sched.lock);
+	notesleep(&mp->park);
+	noteclear(&mp->park);
+	acquirep(mp, mp->nextp);
+	mp->nextp = NULL;
+}
+
+/*
+ * Runs an M on pp (nil: on an idle P, if there is one). spinning: the caller has counted the M
+ * in nmspinning already. Any thread; pp is owned by the caller.
+ */
+void startm(struct p *pp, bool spinning)
+{
+	lock(&sched.lock);
+	if (pp == NULL && (pp = pidleget()) == NULL) {
+		unlock(&sched.lock);
+		if (spinning)
+			atomic_fetch_sub(&sched.nmspinning, 1);
+		return;
+	}
+	struct m *mp = mget();
+	unlock(&sched.lock);
+	if (mp != NULL) {
+		mp->spinning = spinning;
+		mp->nextp = pp;
+		notewakeup(&mp->park);
+		return;
+	}
+	if (!newm(pp, spinning)) {
+		if (spinning)
+			atomic_fetch_sub(&sched.nmspinning, 1);
+		/* Its queue is not lost: thieves look at idle Ps too, and so does every M before it sleeps. */
+		lock(&sched.lock);
+		pidleput(pp);
+		unlock(&sched.lock);
+	}
+}
+
+/* One more M, spinning, if a P idles and nobody spins. Any thread. */
+void wakep(void)
+{
+	int32_t zero = 0;
+
+	if (atomic_load(&sched.npidle) == 0 || atomic_load(&sched.nmspinning) != 0 ||
+	    !atomic_compare_exchange_strong(&sched.nmspinning, &zero, 1))
+		return;
+	atomic_fetch_add_explicit(&sched.nwakep, 1, memory_order_relaxed);
+	startm(NULL, true);
+}
+
+/* Gives away a P that the caller owns and nobody runs: to an M if there is work, else to the idle list. */
+void handoffp(struct p *pp)
+{
+	int32_t zero = 0;
+
+	atomic_fetch_add_explicit(&sched.nhandoff, 1, memory_order_relaxed);
+	if (!runqempty(pp) || atomic_load(&sched.runqsize) != 0) {
+		startm(pp, false);
+		return;
+	}
+	if (atomic_load(&sched.nmspinning) + atomic_load(&sched.npidle) == 0 &&
+	    atomic_compare_exchange_strong(&sched.nmspinning, &zero, 1)) {
+		startm(pp, true);
+		return;
+	}
+	lock(&sched.lock);
+	if (sched.runq.n != 0 ||
+	    /* The last P that ran, and nobody polls: somebody must. */
+	    (atomic_load(&sched.npidle) == gomaxprocs - 1 && atomic_load(&sched.lastpoll) != 0)) {
+		unlock(&sched.lock);
+		startm(pp, false);
+		return;
+	}
+	uint64_t when = atomic_load(&pp->timer0when);
+	pidleput(pp);
+	unlock(&sched.lock);
+	if (when != 0 && atomic_load(&sched.lastpoll) == 0) {
+		uint64_t until = atomic_load(&sched.polluntil);
+		if (until == 0 || until > when)
+			netpollbreak();
+	}
+}
+
+/* After putting a G into pp's queue (owner only): is it worth 15 us to wake an M for it? */
+static void maybewake(struct p *pp)
+{
+	if (atomic_load_explicit(&sched.npidle, memory_order_relaxed) == 0 ||
+	    atomic_load_explicit(&sched.nmspinning, memory_order_relaxed) != 0)
+		return;
+	if (runqlen(pp) + (uint32_t)atomic_load_explicit(&sched.runqsize, memory_order_relaxed) >= BACKLOG) {
+		wakep();
+		return;
+	}
+	if (atomic_load_explicit(&sched.sysmondelay, memory_order_relaxed) > 100000) {
+		int64_t now = cputicks();
+		if (now - pp->lastkick > KICKTICKS) {
+			pp->lastkick = now;
+			sysmonkick();
+		}
+	}
+}
+
+/* ---- entering and leaving the runtime ---------------------------------------------------------- */
+
+static noreturn void exitforeign0(struct g *gp)
+{
+	struct m *mp = gp->m;
+
+	mp->curg = NULL;
+	gp->m = NULL;
+	lock(&sched.lock);
+	struct p *pp = pidleget();
+	atomic_store_explicit(&gp->status, Grunnable, memory_order_release);
+	if (pp == NULL)
+		globrunqput(gp);
+	unlock(&sched.lock);
+	if (pp != NULL) {
+		acquirep(mp, pp);
+		runqput(pp, gp, true);
+	} else {
+		stopm(mp);
+	}
+	schedule(mp);
+}
+
+/* The P was taken from us while program code ran: an idle one, or the back of the queue. */
+static __attribute__((noinline)) void exitforeignslow(struct g *gp)
+{
+	struct m *mp = gp->m;
+
+	mp->p = NULL;
+	if (atomic_load(&sched.npidle) != 0) {
+		lock(&sched.lock);
+		struct p *pp = pidleget();
+		unlock(&sched.lock);
+		if (pp != NULL) {
+			acquirep(mp, pp);
+			return;
+		}
+	}
+	mcall(gp, &mp->g0, exitforeign0);
+}
+
+struct m *exitforeign(void)
+{
+	struct g *gp = getg();
+
+	/* From here a signal handler only notes the signal (signal.c), so gp->m and the P hold still. */
+	if (gp->inruntime++ > 0)
+		return gp->m;
+	atomic_signal_fence(memory_order_seq_cst);
+	struct m *mp = gp->m;
+	struct p *pp = mp->p;
+	uint64_t lent = pstatus(mp, Pforeign);
+	if (unlikely(pp == NULL || !atomic_compare_exchange_strong_explicit(
+					   &pp->status, &lent, pstatus(mp, Prunning),
+					   memory_order_acquire, memory_order_relaxed)))
+		exitforeignslow(gp);
+	return gp->m;
+}
+
+int enterforeign(void)
+{
+	struct g *gp = getg();
+
+	if (gp->inruntime > 1) {
+		gp->inruntime--;
+		return 0;
+	}
+	struct m *mp = gp->m;
+	/* Release: whoever retakes the P sees what we did with it. */
+	if (likely(mp->p != NULL))
+		atomic_store_explicit(&mp->p->status, pstatus(mp, Pforeign), memory_order_release);
+	atomic_signal_fence(memory_order_seq_cst);
+	gp->inruntime = 0;
+	atomic_signal_fence(memory_order_seq_cst);
+	if (unlikely(atomic_load_explicit(&gp->sigwake, memory_order_acquire)))
+		return runsigs(gp);
+	return 0;
+}
+
+/* Work waits behind a call that may block: see to it that somebody looks in time. */
+static void beforesyscall(struct p *pp)
+{
+	if (runqempty(pp) && atomic_load_explicit(&sched.runqsize, memory_order_relaxed) == 0)
+		return;
+	if (atomic_load_explicit(&sched.npidle, memory_order_relaxed) != 0)
+		wakep();
+	else if (atomic_load_explicit(&sched.sysmondelay, memory_order_relaxed) > 100000)
+		sysmonkick();
+}
+
+void entersyscall(void)
+{
+	struct g *gp = getg();
+
+	if (gp == NULL || gp->inruntime != 0)
+		return;
+	gp->inruntime = 1; /* no handler while we look at the P */
+	atomic_signal_fence(memory_order_seq_cst);
+	struct m *mp = gp->m;
+	struct p *pp = mp->p;
+	uint64_t lent = pstatus(mp, Pforeign);
+	atomic_store_explicit(&gp->status, Gsyscall, memory_order_relaxed);
+	if (pp != NULL) {
+		beforesyscall(pp);
+		atomic_fetch_add_explicit(&pp->syscalltick, 1, memory_order_relaxed);
+		atomic_compare_exchange_strong_explicit(&pp->status, &lent, pstatus(mp, Psyscall),
+							memory_order_release, memory_order_relaxed);
+	}
+	atomic_signal_fence(memory_order_seq_cst);
+	gp->inruntime = 0;
+}
+
+void entersyscallblock(void)
+{
+	struct g *gp = getg();
+
+	if (gp == NULL || gp->inruntime != 0)
+		return;
+	struct m *mp = exitforeign();
+	atomic_store_explicit(&gp->status, Gsyscall, memory_order_relaxed);
+	handoffp(releasep(mp));
+	atomic_signal_fence(memory_order_seq_cst);
+	gp->inruntime = 0;
+}
+
+void exitsyscall(void)
+{
+	struct g *gp = getg();
+
+	if (gp == NULL || gp->inruntime != 0)
+		return;
+	struct m *mp = gp->m;
+	struct p *pp = mp->p;
+	uint64_t insys = pstatus(mp, Psyscall);
+	atomic_store_explicit(&gp->status, Grunning, memory_order_relaxed);
+	if (likely(pp != NULL && atomic_compare_exchange_strong_explicit(
+					 &pp->status, &insys, pstatus(mp, Pforeign),
+					 memory_order_acq_rel, memory_order_relaxed)))
+		return;
+	/* Gone (or never marked, if a handler ran in between): the general way. */
+	exitforeign();
+	enterforeign();
+}
+
+/* ---- schedule ---------------------------------------------------------------------------------- */
+
+static noreturn void execute(struct m *mp, struct g *gp, bool inherit)
+{
+	struct p *pp = mp->p;
+
+	gp->m = mp;
+	mp->curg = gp;
+	atomic_store_explicit(&gp->status, Grunning, memory_order_relaxed);
+	if (!inherit)
+		pp->nextstreak = 0;
+	atomic_store_explicit(&pp->schedtick,
+			      atomic_load_explicit(&pp->schedtick, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+	setsigmask(mp, gp->sigmask);
+	gogo(gp);
+}
+
+void goready(struct g *gp)
+{
+	struct g *self = getg();
+	struct m *mp = self ? self->m : NULL;
+	struct p *pp = mp ? mp->p : NULL;
+
+	atomic_store_explicit(&gp->status, Grunnable, memory_order_release);
+	if (pp != NULL) {
+		if (!self->isg0 && self->inruntime == 0)
+			throw("goready: the P is lent");
+		runqput(pp, gp, true);
+		maybewake(pp);
+		return;
+	}
+	lock(&sched.lock);
+	globrunqput(gp);
+	unlock(&sched.lock);
+	wakep();
+}
+
+/* Readies a list of claimed Gs (linked by schedlink). Any thread. */
+void injectglist(struct g *list, int32_t n)
+{
+	struct g *self = getg();
+	struct p *pp = self && self->m ? self->m->p : NULL;
+	struct gqueue q = {NULL, NULL, 0};
+
+	(void)n;
+	while (list != NULL) {
+		struct g *gp = list;
+		list = gp->schedlink;
+		atomic_store_explicit(&gp->status, Grunnable, memory_order_release);
+		if (pp != NULL && runqlen(pp) < nelem(pp->runq) - 1) {
+			runqput(pp, gp, false);
+			continue;
+		}
+		gp->schedlink = NULL;
+		if (q.tail != NULL)
+			q.tail->schedlink = gp;
+		else
+			q.head = gp;
+		q.tail = gp;
+		q.n++;
+	}
+	if (q.n != 0) {
+		lock(&sched.lock);
+		globrunqputbatch(&q);
+		unlock(&sched.lock);
+	}
+	if (pp != NULL)
+		maybewake(pp);
+	else if (q.n != 0)
+		wakep();
+}
+
+static uint64_t fastrand(struct m *mp)
+{
+	mp->fastrand ^= mp->fastrand << 13;
+	mp->fastrand ^= mp->fastrand >> 7;
+	mp->fastrand ^= mp->fastrand << 17;
+	return mp->fastrand;
+}
+
+/* Four rounds over all Ps in random order; the last takes runnext and expired timers too. */
+static struct g *stealwork(struct m *mp, uint64_t *now)
+{
+	struct p *pp = mp->p;
+	bool inherit;
+
+	for (int round = 0; round < 4; round++) {
+		bool last = round == 3;
+		uint32_t start = (uint32_t)(fastrand(mp) % (uint64_t)gomaxprocs);
+		for (int32_t i = 0; i < gomaxprocs; i++) {
+			struct p *p2 = allp[(start + (uint32_t)i) % (uint32_t)gomaxprocs];
+			if (p2 == pp)
+				continue;
+			if (last && atomic_load(&p2->timer0when) != 0) {
+				bool ran = false;
+				*now = nanotime();
+				checktimers(p2, *now, &ran);
+				struct g *gp = ran ? runqget(pp, &inherit) : NULL;
+				if (gp != NULL)
+					return gp;
+			}
+			struct g *gp = runqsteal(pp, p2, last);
+			if (gp != NULL) {
+				atomic_fetch_add_explicit(&sched.nsteal, 1, memory_order_relaxed);
+				return gp;
+			}
+		}
+	}
+	return NULL;
+}
+
+static bool anyrunq(void)
+{
+	for (int32_t i = 0; i < gomaxprocs; i++)
+		if (!runqempty(allp[i]))
+			return true;
+	return atomic_load(&sched.runqsize) != 0;
+}
+
+/* Takes an idle P for an M that has seen work after it gave its own up. */
+static bool regainp(struct m *mp)
+{
+	lock(&sched.lock);
+	struct p *pp = pidleget();
+	unlock(&sched.lock);
+	if (pp == NULL)
+		return false;
+	acquirep(mp, pp);
+	return true;
+}
+
+static struct g *pollnow(struct m *mp, int64_t delay)
+{
+	int32_t n;
+	struct g *list = netpoll(delay, &n);
+
+	atomic_store(&sched.lastpoll, nanotime());
+	if (list == NULL)
+		return NULL;
+	atomic_fetch_add_explicit(&sched.nnetpoll, (uint64_t)n, memory_order_relaxed);
+	struct g *gp = list;
+	list = list->schedlink;
+	if (mp->p == NULL)
+		throw("pollnow: no P");
+	injectglist(list, n - 1);
+	atomic_store_explicit(&gp->status, Grunnable, memory_order_release);
+	return gp;
+}
+
+/*
+ * The last M about to sleep polls for a while first, if that has paid of late: with few connections
+ * the answer is often there sooner than a sleep and a wake-up would take.
+ */
+static struct g *idlespin(struct m *mp, uint64_t nexttimer)
+{
+	static _Atomic int32_t credit = 8; /* hits raise it, misses lower it; at 0 one try in 16 */
+	static _Atomic uint32_t skip;
+	int32_t c = atomic_load_explicit(&credit, memory_order_relaxed);
+
+	if (debug.spinns == 0 || (c <= 0 && atomic_fetch_add(&skip, 1) % 16 != 0))
+		return NULL;
+	uint64_t start = nanotime(), now = start;
+	do {
+		struct g *gp = pollnow(mp, 0);
+		if (gp != NULL || anyrunq()) {
+			if (c < 16)
+				atomic_store_explicit(&credit, c + 1, memory_order_relaxed);
+			return gp;
+		}
+		/* Others (the client on this machine, say) may want the CPU more. */
+		SC0(SYS_sched_yield);
+		now = nanotime();
+	} while (now - start < (uint64_t)debug.spinns && (nexttimer == 0 || now < nexttimer));
+	if (c > 0)
+		atomic_store_explicit(&credit, c - 1, memory_order_relaxed);
+	return NULL;
+}
+
+/* Sleep in the netpoller without a P until something is ready or `until` (0: for ever). With a G, a P is held. */
+static struct g *pollsleep(struct m *mp, uint64_t until)
+{
+	int64_t delay = -1;
+	int32_t n;
+
+	if (until != 0) {
+		uint64_t now = nanotime();
+		delay = until > now ? (int64_t)(until - now) : 0;
+	}
+	struct g *list = netpoll(delay, &n);
+	atomic_store(&sched.polluntil, 0);
+	atomic_store(&sched.lastpoll, nanotime());
+	if (!regainp(mp)) {
+		if (list != NULL)
+			injectglist(list, n);
+		return NULL;
+	}
+	if (list == NULL)
+		return NULL;
+	struct g *gp = list;
+	injectglist(list->schedlink, n - 1);
+	atomic_store_explicit(&gp->status, Grunnable, memory_order_release);
+	return gp;
+}
+
+/* Finds a G to run; blocks until there is one. Called with a P; returns with one, maybe another. */
+static struct g *findrunnable(struct m *mp, bool *inherit)
+{
+	struct g *gp;
+	struct p *pp;
+	uint64_t now, next;
+	bool ran;
+	bool spun = false;
+
+top:
+	pp = mp->p;
+	*inherit = false;
+	ran = false;
+	next = 0;
+	if (atomic_load_explicit(&pp->timer0when, memory_order_relaxed) != 0) {
+		now = nanotime();
+		next = checktimers(pp, now, &ran);
+	}
+	/* Once in a while the queues that a busy local queue would starve. */
+	if (pp->schedtick % 61 == 0) {
+		if (atomic_load_explicit(&sched.runqsize, memory_order_relaxed) > 0) {
+			lock(&sched.lock);
+			gp = globrunqget(pp, 1);
+			unlock(&sched.lock);
+			if (gp != NULL)
+				return gp;
+		}
+		if (netpollany() && atomic_load(&sched.lastpoll) != 0 && (gp = pollnow(mp, 0)) != NULL)
+			return gp;
+	}
+	if (pp->nextstreak >= NEXTSTREAK) {
+		/* A pair that readies each other for ever goes behind the others for once. */
+		gp = atomic_exchange_explicit(&pp->runnext, NULL, memory_order_acq_rel);
+		if (gp != NULL)
+			runqput(pp, gp, false);
+		pp->nextstreak = 0;
+	}
+	gp = runqget(pp, inherit);
+	if (gp != NULL) {
+		if (*inherit)
+			pp->nextstreak++;
+		return gp;
+	}
+	if (atomic_load_explicit(&sched.runqsize, memory_order_relaxed) != 0) {
+		lock(&sched.lock);
+		gp = globrunqget(pp, 0);
+		unlock(&sched.lock);
+		if (gp != NULL)
+			return gp;
+	}
+	if (netpollany() && atomic_load(&sched.lastpoll) != 0 && (gp = pollnow(mp, 0)) != NULL)
+		return gp;
+
+	if (mp->spinning ||
+	    2 * atomic_load(&sched.nmspinning) < gomaxprocs - atomic_load(&sched.npidle)) {
+		if (!mp->spinning) {
+			mp->spinning = true;
+			atomic_fetch_add(&sched.nmspinning, 1);
+		}
+		gp = stealwork(mp, &now);
+		if (gp != NULL)
+			return gp;
+	}
+	if (!spun && netpollany() && atomic_load(&sched.npidle) == gomaxprocs - 1 &&
+	    atomic_load(&sched.lastpoll) != 0) {
+		spun = true;
+		gp = idlespin(mp, next);
+		if (gp != NULL)
+			return gp;
+		goto top;
+	}
+
+	lock(&sched.lock);
+	if (sched.runq.n != 0) {
+		gp = globrunqget(pp, 0);
+		unlock(&sched.lock);
+		return gp;
+	}
+	releasep(mp);
+	pidleput(pp);
+	unlock(&sched.lock);
+
+	bool wasspinning = mp->spinning;
+	if (mp->spinning) {
+		mp->spinning = false;
+		/* Pattern (1): seq_cst before the re-checks. */
+		if (atomic_fetch_sub(&sched.nmspinning, 1) <= 0)
+			throw("findrunnable: nmspinning is negative");
+	}
+	/* Unlike Go, also when we did not spin: a submitter that saw us busy may not have woken anybody. */
+	if (anyrunq() && regainp(mp)) {
+		if (wasspinning) {
+			mp->spinning = true;
+			atomic_fetch_add(&sched.nmspinning, 1);
+		}
+		goto top;
+	}
+	/* Pattern (2): who polls takes lastpoll; everybody looks at the timers only afterwards. */
+	if (netpollinited() && atomic_exchange(&sched.lastpoll, 0) != 0) {
+		next = timersnext();
+		atomic_store(&sched.polluntil, next);
+		uint64_t again = timersnext();
+		if (again != 0 && (next == 0 || again < next)) {
+			next = again;
+			atomic_store(&sched.polluntil, next);
+		}
+		if (anyrunq()) { /* queued between our look and lastpoll = 0 */
+			atomic_store(&sched.polluntil, 0);
+			atomic_store(&sched.lastpoll, nanotime());
+			if (regainp(mp))
+				goto top;
+		} else {
+			gp = pollsleep(mp, next);
+			if (mp->p != NULL) {
+				if (gp != NULL)
+					return gp;
+				if (wasspinning) {
+					mp->spinning = true;
+					atomic_fetch_add(&sched.nmspinning, 1);
+				}
+				goto top;
+			}
+		}
+	} else if (netpollinited()) {
+		next = timersnext();
+		uint64_t until = atomic_load(&sched.polluntil);
+		if (next != 0 && (until == 0 || until > next))
+			netpollbreak();
+	}
+	stopm(mp);
+	goto top;
+}
+
+noreturn void schedule(struct m *mp)
+{
+	bool inherit;
+	struct g *gp;
+
+	if (mp->p == NULL)
+		stopm(mp);
+	gp = findrunnable(mp, &inherit);
+	if (mp->spinning) {
+		mp->spinning = false;
+		if (atomic_fetch_sub(&sched.nmspinning, 1) <= 0)
+			throw("schedule: nmspinning is negative");
+		maybewake(mp->p);
+	}
+	execute(mp, gp, inherit);
+}
+
+/* ---- ends of a G's turn ------------------------------------------------------------------------ */
+
+static noreturn void park_m(struct g *gp)
+{
+	struct m *mp = gp->m;
+	uint64_t w = atomic_load_explicit(&gp->park, memory_order_relaxed);
+	uint64_t parked = (w & ~(uint64_t)0xff) | Parkparked;
+
+	mp->curg = NULL;
+	gp->m = NULL;
+	atomic_store_explicit(&gp->status, Gwaiting, memory_order_relaxed);
+	/* Release: the stack and all of gp belong to the claimer from here on (parkclaim acquires). */
+	if ((w & 0xf) != Parkpreparing ||
+	    !atomic_compare_exchange_strong_explicit(&gp->park, &w, parked, memory_order_acq_rel,
+						     memory_order_acquire)) {
+		atomic_store_explicit(&gp->status, Grunnable, memory_order_relaxed);
+		execute(mp, gp, true);
+	}
+	schedule(mp);
+}
+
+enum wakereason gopark(struct g *gp, enum waitreason why, uintptr_t obj, uint64_t deadline)
+{
+	struct m *mp = gp->m;
+	uint64_t w = atomic_load_explicit(&gp->park, memory_order_acquire);
+
+	if (mp->p == NULL || gp->inruntime == 0)
+		throw("gopark: no P");
+	gp->waitreason = why;
+	gp->waitobj = obj;
+	if ((w & 0xf) == Parkpreparing) {
+		if (deadline != 0)
+			timerarm(mp->p, &gp->timer, gp, w >> 8, deadline);
+		/* Signals that came while we were in the runtime end the wait before it begins. */
+		if (unlikely(atomic_load(&gp->sigwake)))
+			gowake(gp, w >> 8, WakeSignal);
+		mcall(gp, &mp->g0, park_m);
+		if (deadline != 0)
+			atomic_store_explicit(&gp->timer.when, 0, memory_order_relaxed);
+	}
+	w = atomic_load_explicit(&gp->park, memory_order_acquire);
+	if ((w & 0xf) != Parkwoken)
+		throw("gopark: woken by nobody");
+	gp->waitreason = WaitNone;
+	return (enum wakereason)((w >> 4) & 0xf);
+}
+
+static noreturn void gosched_m(struct g *gp)
+{
+	struct m *mp = gp->m;
+
+	mp->curg = NULL;
+	gp->m = NULL;
+	atomic_store_explicit(&gp->status, Grunnable, memory_order_release);
+	runqput(mp->p, gp, false);
+	schedule(mp);
+}
+
+void gosched(void)
+{
+	struct g *gp = getg();
+
+	if (gp == NULL) {
+		SC0(SYS_sched_yield);
+		return;
+	}
+	struct m *mp = exitforeign();
+	struct p *pp = mp->p;
+	if (!runqempty(pp) || atomic_load_explicit(&sched.runqsize, memory_order_relaxed) != 0 ||
+	    atomic_load_explicit(&pp->timer0when, memory_order_relaxed) != 0 || netpollany())
+		mcall(gp, &mp->g0, gosched_m);
+	enterforeign();
+}
+
+static noreturn void goexit0(struct g *gp)
+{
+	struct m *mp = gp->m;
+
+	mp->curg = NULL;
+	gp->m = NULL;
+	gdestroy(mp, gp);
+	schedule(mp);
+}
+
+/* The calling G is done: its destructors have run, its value is in gp->retval. */
+noreturn void goexit(struct g *gp)
+{
+	/* The last thread's end is the process's: atexit handlers and all, as program code. */
+	if (atomic_fetch_sub(&sched.ngs, 1) == 1)
+		libcexit(0);
+	struct m *mp = exitforeign();
+
+	timerdel(&gp->timer);
+	mcall(gp, &mp->g0, goexit0);
+	__builtin_unreachable();
+}

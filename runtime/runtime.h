@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * runtime.h: what the files of runtime/ share. Names are those of Go's runtime2.go and proc.go.
+ *
+ * Who owns what:
+ *   struct g   its kernel-facing half (stack, TCB) belongs to whoever runs it: the M while
+ *              Grunning/Gsyscall, nobody while Grunnable or Gwaiting, the free list while Gdead. Memory is type-stable: never
+ *              unmapped, so that a stale waker may read gp->park.
+ *   struct m   its own kernel thread, save for fields marked atomic. Type-stable.
+ *   struct p   the M named in its status word; run queue tails only by that M, heads by anyone.
+ */
+#ifndef RUNTIME_H
+#define RUNTIME_H
+
+#include "gmp.h"
+#include <errno.h>
+#include "arch.h"
+
+#define nelem(x) (sizeof(x) / sizeof((x)[0]))
+#define CACHELINE 64
+#define noreturn _Noreturn
+
+/* ---- locks: spin a little, then futex. Never held across a park. lock.c ---------------------- */
+typedef struct mutex {
+	_Atomic uint32_t key; /* 0 free, 1 held, 2 held and somebody sleeps */
+} mutex;
+void lock(mutex *l);
+bool trylock(mutex *l);
+void unlock(mutex *l);
+
+/* One-shot sleep of one kernel thread. notewakeup may come first. lock.c */
+typedef struct note {
+	_Atomic uint32_t key;
+} note;
+void noteclear(note *n);
+void notesleep(note *n);
+bool notetsleep(note *n, int64_t ns); /* false on timeout; ns < 0: for ever */
+void notewakeup(note *n);
+
+/* ---- timers: one 4-ary heap per P. time.c ---------------------------------------------------- */
+struct timer {
+	_Atomic uint64_t when; /* deadline, 0 when not armed; may be later than key: the heap is mended lazily */
+	uint64_t key;	       /* position in the heap; under pp->timerlock */
+	struct p *_Atomic pp;  /* the heap it is in, or nil; under that heap's lock */
+	int32_t index;	       /* in pp->timers; under pp->timerlock */
+	struct g *gp;	       /* whom it wakes */
+	_Atomic uint64_t ticket; /* the park it belongs to */
+};
+
+/* ---- G --------------------------------------------------------------------------------------- */
+enum gstatus {
+	Gidle,	   /* never used, or being made */
+	Grunnable, /* on a run queue; the queue owns its stack */
+	Grunning,  /* an M runs it: program code with the P lent, or the runtime on its behalf */
+	Gsyscall,  /* as Grunning, in a marked system call */
+	Gwaiting,  /* parked; owned by nobody, the winner of gp->park may ready it */
+	Gdead,	   /* finished; on a free list, or waiting for its joiner */
+};
+
+enum waitreason {
+	WaitNone, WaitRead, WaitWrite, WaitAccept, WaitConnect, WaitPoll, WaitSleep, WaitFutex,
+	WaitCond, WaitJoin, WaitPreempted, WaitSignal,
+};
+
+/*
+ * gp->park: ticket << 8 | state. One park, one ticket; a wake-up is claimed by whoever moves the
+ * state from Preparing or Parked to Woken+reason, once. See the top of park.c for the argument.
+ */
+enum parkstate { Parknone, Parkpreparing, Parkparked, Parkwoken };
+enum wakereason { WakeReady, WakeTimeout, WakeSignal, WakeClosed, WakeCancel };
+
+struct stack {
+	char *lo, *hi; /* the program's frames: [lo, hi) */
+};
+
+struct gobuf {
+	void *sp; /* all else is saved on the stack below it */
+};
+
+struct g {
+	/* line 0: what a switch touches. arch/ knows these three offsets */
+	struct gobuf sched;
+	void *tcb;    /* FS base: the struct pthread of this thread, also its pthread_t */
+	struct m *m;  /* the M that runs it; written by execute() and dropg() only */
+	struct g *schedlink;
+	_Atomic uint64_t park;
+	_Atomic uint32_t status; /* enum gstatus */
+	uint32_t waitreason;
+	int32_t inruntime; /* > 0 while this G is inside the runtime: no handler runs, P is owned */
+	_Atomic uint32_t sigwake; /* signals (or cancellation) wait for this G: leave the runtime by runsigs() */
+
+	/* line 1 */
+	struct stack stack;
+	size_t guardsize;
+	size_t stacksize;   /* as the program asked */
+	int tid;
+	bool ismain, isg0, detached, userstack;
+	bool issystem;
+	uint64_t goid;
+	uint64_t waitsince; /* nanotime when it parked */
+	uintptr_t waitobj;  /* fd or address it waits for */
+
+	struct timer timer;
+
+	void *(*fn)(void *);
+	void *arg;
+	void *retval;
+	_Atomic uint32_t joinword; /* futex: 0 alive, 1 has ended (JOIN_*) */
+	_Atomic uint32_t joinstate;
+	void *unwindbuf;    /* gexit.c: bottom frame's jump buffer for forced unwinds */
+	struct m *lockedm;  /* bound to that M (LockOSThread) */
+
+	uint64_t sigmask; /* blocked signals, bit sig-1. Owner only */
+	_Atomic uint64_t sigpending;
+	void *siginfos;
+
+	char name[16];
+	struct area *area;  /* stack.c: where stack and TLS live; nil for main */
+	_Atomic size_t tlsgen; /* ld.so's count of TLS changes its TLS is made for; ~0: in libc's thread list. tlsdl.c */
+	struct g *alllink;  /* all Gs ever made; under sched.allglock */
+};
+
+/* ---- M --------------------------------------------------------------------------------------- */
+struct m {
+	struct g g0;		/* scheduler stack and TLS of its own */
+	struct g *curg;		/* G it runs, or nil. sysmon and dumps read it racily */
+	struct p *p;		/* P it owns or has lent to program code; nil if none. Own thread only */
+	struct p *nextp;	/* P handed to it before notewakeup(&park) */
+	struct p *oldp;		/* P it had before a system call */
+	int32_t id;
+	_Atomic int32_t procid; /* kernel tid */
+	_Atomic uint32_t exited; /* CLONE_CHILD_CLEARTID word */
+	bool spinning;
+	_Atomic uint32_t blocked; /* asleep in park */
+	note park;
+	struct m *schedlink;	/* idle list; under sched.lock */
+	struct m *alllink;	/* all Ms; append-only */
+	struct g *lockedg;
+	uint64_t sigmask;	/* what the kernel has for this thread */
+	uint64_t fastrand;
+	void (*mstartfn)(void);
+};
+
+/* ---- P --------------------------------------------------------------------------------------- */
+/*
+ * pp->status: mid << 8 | state. Only Pforeign and Psyscall may be taken by a stranger, by CAS on
+ * the whole word, so a P that went round and came back to another M is not mistaken (no ABA).
+ */
+enum pstatus { Pidle, Prunning, Pforeign, Psyscall, Pdead };
+
+struct p {
+	_Atomic uint64_t status;
+	int32_t id;
+	_Atomic uint32_t schedtick;   /* +1 at every execute() */
+	_Atomic uint32_t syscalltick; /* +1 at every entersyscall() */
+	uint32_t nextstreak;	      /* Gs in a row that came from runnext; owner only */
+	int64_t lastkick;	      /* cputicks of the last sysmonkick(); owner only */
+	struct p *link;		      /* idle list; under sched.lock */
+	struct m *m;		      /* racy back link, for dumps */
+
+	/* run queue: head by CAS from anyone, tail by the owner */
+	_Alignas(CACHELINE) _Atomic uint32_t runqhead;
+	_Atomic uint32_t runqtail;
+	struct g *_Atomic runnext;
+	struct g *_Atomic runq[256];
+
+	/* free Gs; owner only */
+	struct g *gfree;
+	int32_t gfreecnt;
+
+	_Alignas(CACHELINE) mutex timerlock;
+	struct timer **timers;
+	_Atomic uint32_t ntimers;
+	uint32_t captimers;
+	_Atomic uint64_t timer0when; /* key of timers[0], 0 if none; racy readers decide whom to steal from */
+
+	/* sysmon's notes */
+	uint32_t sysmonschedtick, sysmonsyscalltick;
+	uint64_t sysmonschedwhen, sysmonsyscallwhen, sysmoncputime;
+};
+
+/* ---- tls.c, stack.c, arch/, gexit.c ----------------------------------------------------------- */
+/*
+ * One area = guard | stack | static TLS + struct pthread, contiguous, carved from large mappings.
+ * stackalloc fills gp->stack, guardsize, stacksize, area and gp->tcb's room; 0 or -ENOMEM.
+ */
+int tlsinit(void);		    /* once, single-threaded; 0 or -errno with a message */
+int stackinit(size_t tlssize, size_t tlsalign, size_t tcbsize, size_t stacksize, size_t guardsize);
+int stackalloc(struct g *gp, size_t stacksize, size_t guardsize, void *userstack);
+void stackset(struct g *gp, size_t stacksize, size_t guardsize, void *userstack); /* a recycled G that stackfits */
+void stackfree(struct g *gp);	    /* area back to its class's free list */
+bool stackfits(const struct g *gp, size_t stacksize, size_t guardsize, void *userstack);
+size_t stackscavenge(struct g *gp); /* gives a dead G's stack pages back; bytes dropped */
+bool tlsreap(struct g *gp); /* and its libc malloc cache, by a real thread's end: some 50 us. False: it had none */
+void stackslabs(uint32_t areas);    /* areas per mapping from now on; 0: the default */
+int tlsnew(struct g *gp);	    /* a TCB in gp's area; sets gp->tid, its runtime_g. 0 or -EAGAIN */
+void tlsreset(struct g *gp);	    /* a recycled one: as new, but keeps libc's malloc cache */
+void tlsmain(struct g *gp, bool isfork); /* adopt the calling kernel thread's TCB as gp's */
+void tlsexit(struct g *gp);	    /* on gp, last of all: thread_local and TSD destructors, libc's leftovers */
+void gostart(struct g *gp);	    /* first C function of a G: runs gp->fn, ends in goexit() */
+bool gexitinit(void);		    /* libc's names a thread's end needs. From tlsinit() */
+void unwindmain(struct g *gp);	    /* makes main's forced unwind end in our hands. gexit.c */
+/*
+ * Around the program's dlopen() and dlmopen(), on the thread that calls it (parks not; any thread): new modules' static
+ * TLS is initialised in every G. tlsdlend(tlsdlbegin()). tlsdl.c
+ */
+bool tlsdlbegin(void);
+void tlsdlend(bool begun);
+void tlsdlinit(void);		    /* from tlsinit() */
+void *libcown(const char *name);    /* libc's own, whoever else is preloaded. libc.c */
+
+/* Offsets from a TCB to glibc's words in it, found at start; written once by tlsinit(). 0: none */
+struct tlslayout {
+	size_t tcbsize, below; /* struct pthread; static TLS below it */
+	ptrdiff_t list, tid, robust, cancelhandling, cleanupjmp, result;
+	ptrdiff_t specific, specific1, specificused, stackblock, rseq;
+	ptrdiff_t res, strsignal, strerror, resp, dlerror, runtimeg;
+};
+extern struct tlslayout tlslayout;
+
+/* The TCB every G's is copied from (tlstmpl.c); written once by tlsinit(). */
+#define MAXRELOC 64
+#define MAXKEEP 8
+struct tlstmpl {
+	char *tcb;		  /* words in reloc[] hold distances; nil before tlsinit() */
+	uint32_t nreloc, nkeep;
+	uint32_t reloc[MAXRELOC]; /* offsets of words that move with the TCB */
+	int32_t keep[MAXKEEP];	  /* words of libc's TLS that a recycled shell keeps: its malloc cache */
+	char *scratch;		  /* a TCB for ld.so to initialise; under tls.c's virginlock */
+	size_t *generation;	  /* ld.so's count of TLS changes, or nil */
+	void *(*allocate)(void *);
+	void *(*init)(void *, bool);
+	void (*ctypeinit)(void);
+};
+extern struct tlstmpl tlstmpl;
+ptrdiff_t tlsdesc(const char *name); /* the offset one of libthread_db's descriptors holds; 0: none */
+void *sysalloc(size_t n); /* zeroed pages from the kernel, or nil; never given back */
+
+/* ---- env.c: settings ------------------------------------------------------------------------ */
+enum guardhow { GUARD_AUTO, GUARD_MADVISE, GUARD_MPROTECT };
+extern enum guardhow guardhow; /* stack.c */
+struct debug {
+	int procs;	    /* GMP_PROCS; 0: from affinity and cgroup */
+	int maxm;	    /* GMP_MAXM */
+	bool verbose;	    /* GMP_VERBOSE */
+	enum fsbase fsbase; /* GMP_FSBASE */
+	int64_t spinns;	    /* GMP_SPIN: how long an idle M polls before it sleeps */
+};
+extern struct debug debug;
+int getproccount(void); /* usable CPUs: affinity mask, cgroup v2 quota rounded up; >= 1 */
+
+/* ---- print.c: to stderr by raw write; %s %d %u %x %p %c, l for 64 bits ------------------------ */
+void gprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void printsched(void);
+/* A broken invariant: says what, prints the scheduler's state and every G, aborts. */
+noreturn void throw(const char *what);
+
+/* ---- the scheduler's shared state. proc.c ---------------------------------------------------- */
+struct gqueue {
+	struct g *head, *tail;
+	int32_t n;
+};
+
+struct sched {
+	mutex lock; /* guards what follows up to `free Gs` */
+	struct gqueue runq;
+	_Atomic int32_t runqsize; /* runq.n for readers without the lock */
+	struct p *pidle;
+	_Atomic int32_t npidle;
+	struct m *midle;
+	int32_t nmidle;
+	_Atomic int32_t nm; /* Ms that exist */
+	_Atomic int32_t nmspinning;
+	_Atomic int32_t needspinning;
+
+	_Alignas(CACHELINE) _Atomic uint64_t lastpoll; /* nanotime of the last netpoll; 0 while an M blocks in it */
+	_Atomic uint64_t polluntil; /* when that M will wake by itself; 0: never */
+
+	mutex gflock; /* free Gs */
+	struct g *gfree;
+	int32_t ngfree;
+
+	mutex allglock;
+	struct g *_Atomic allgs; /* linked by alllink; append-only */
+	struct m *_Atomic allms;
+	_Atomic int64_t ngs; /* threads alive, main included */
+	_Atomic uint64_t goidgen;
+
+	_Atomic bool started;
+	struct g *maing;
+
+	/* sysmon */
+	note sysmonnote;
+	_Atomic uint32_t sysmonwait;  /* asleep on sysmonnote until kicked */
+	_Atomic uint64_t sysmondelay; /* ns, its present tick */
+
+	/* counters (statistics) */
+	_Atomic uint64_t nretake, nhandoff, nwakep, nsteal, nnetpoll, nrescue;
+};
+extern struct sched sched;
+extern struct p **allp;
+extern int32_t gomaxprocs;
+extern void (*libcexit)(int); /* libc's exit() */
+
+static inline uint64_t pstatus(const struct m *mp, enum pstatus st)
+{
+	return (uint64_t)(mp ? mp->id : 0) << 8 | (uint64_t)st;
+}
+
+/* ---- start.c ---------------------------------------------------------------------------------- */
+void semafork(void);  /* sema.c: in the child, no waiter of the parent's is left */
+void stacklock(void); /* stack.c: around a fork */
+void stackunlock(void);
+
+/* ---- proc.c ----------------------------------------------------------------------------------- */
+struct m *exitforeign(void);  /* program code enters the runtime: take the P back (parks) */
+int enterforeign(void);	      /* and leaves: lend it, run signal handlers that wait. 0, EINTR or ERESTART */
+uint64_t parkbegin(struct g *gp);
+enum wakereason gopark(struct g *gp, enum waitreason why, uintptr_t obj, uint64_t deadline);
+void parkabort(struct g *gp); /* the park is not wanted after all; late wakers lose */
+/* Claims a park; true if this call won, *parked then says that the caller must goready(gp). any thread */
+bool parkclaim(struct g *gp, uint64_t ticket, enum wakereason r, bool *parked);
+bool gowake(struct g *gp, uint64_t ticket, enum wakereason r); /* parkclaim + goready. any thread */
+void goready(struct g *gp);   /* Gwaiting -> Grunnable, soon on this P. any thread */
+noreturn void goexit(struct g *gp);
+noreturn void schedule(struct m *mp);
+void injectglist(struct g *list, int32_t n); /* linked by schedlink, all Gwaiting. any thread */
+void startm(struct p *pp, bool spinning);
+void wakep(void);
+void handoffp(struct p *pp);
+bool retakep(struct p *pp, uint64_t seen);
+struct g *galloc(void); /* a struct g never used before, known to foreachg */
+struct g *gfget(struct m *mp);
+void gdestroy(struct m *mp, struct g *gp);
+void gfput(struct m *mp, struct g *gp);
+void foreachg(void (*fn)(struct g *, void *), void *arg); /* every G ever made */
+void mstart(void *mp);
+struct m *mnew(void);
+void setsigmask(struct m *mp, uint64_t mask);
+void acquirep(struct m *mp, struct p *pp);
+struct p *releasep(struct m *mp);
+
+/* ---- runq.c ------------------------------------------------------------------------------------ */
+void runqput(struct p *pp, struct g *gp, bool next);
+struct g *runqget(struct p *pp, bool *inherit);
+struct g *runqsteal(struct p *pp, struct p *p2, bool stealnext);
+uint32_t runqlen(struct p *pp); /* racy; runnext not counted */
+bool runqempty(struct p *pp);
+void globrunqput(struct g *gp);		    /* sched.lock held */
+void globrunqputbatch(struct gqueue *q);    /* sched.lock held */
+struct g *globrunqget(struct p *pp, int32_t max); /* sched.lock held */
+
+/* ---- time.c ------------------------------------------------------------------------------------ */
+void timerarm(struct p *pp, struct timer *t, struct g *gp, uint64_t ticket, uint64_t when);
+void timerdel(struct timer *t); /* out of its heap, for a G that dies */
+uint64_t checktimers(struct p *pp, uint64_t now, bool *ran); /* runs what is due; when the next is, 0 none */
+uint64_t timersnext(void);	/* earliest over all Ps; 0 none */
+void timeinit(void);
+
+/* ---- netpoll.c --------------------------------------------------------------------------------- */
+int netpollinit(void);
+struct g *netpoll(int64_t delay, int32_t *n); /* < 0 block, 0 poll, > 0 ns. Gs that became ready */
+void netpollbreak(void);
+bool netpollinited(void);
+bool netpollany(void); /* somebody waits on the network */
+void netpollfork(void);
+
+/* ---- sysmon.c ----------------------------------------------------------------------------------- */
+void sysmonstart(void);
+void sysmonkick(void); /* let it look again now. any thread, signal handlers too */
+
+/* ---- signal.c ----------------------------------------------------------------------------------- */
+void siginit(void);
+int runsigs(struct g *gp); /* run the handlers that wait for gp. 0, EINTR or ERESTART */
+void sysmonsigs(void);     /* sysmon's part: hand queued signals to Gs */
+
+#endif

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * start.c: the pool's birth, at the first pthread_create, and its rebirth in a fork's child (Go's schedinit).
+ *
+ * Nothing happens before: no thread, no descriptor, no system call. Then the calling thread, if it
+ * is the process's first, becomes main G on an M of its own; sysmon starts; other Ms come with work.
+ * A foreign thread may be the first to create one as well: it stays foreign.
+ *
+ * If something that we need is not there, threads stay the kernel's: schedinit() says why, once, with GMP_VERBOSE.
+ */
+#include "runtime.h"
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+static mutex startlock;
+
+static int refuse(const char *why, int err)
+{
+	static _Atomic bool said;
+
+	if (debug.verbose && !atomic_exchange(&said, true))
+		gprintf("libgmp: inactive: %s (error %d); threads are kernel threads\n", why, -err);
+	return err;
+}
+
+static int makeps(void)
+{
+	int32_t n = debug.procs ? debug.procs : getproccount();
+	size_t each = (sizeof(struct p) + CACHELINE - 1) & ~(size_t)(CACHELINE - 1);
+
+	if (allp == NULL) {
+		char *mem = sysalloc((size_t)n * (each + sizeof(struct p *)) + CACHELINE);
+		if (mem == NULL)
+			return -ENOMEM;
+		allp = (struct p **)(mem + (size_t)n * each);
+		for (int32_t i = 0; i < n; i++)
+			allp[i] = (struct p *)(mem + (size_t)i * each);
+		gomaxprocs = n;
+	}
+	sched.pidle = NULL;
+	for (int32_t i = gomaxprocs - 1; i >= 0; i--) {
+		struct timer **timers = allp[i]->timers;
+		uint32_t cap = allp[i]->captimers;
+		memset(allp[i], 0, sizeof(struct p));
+		allp[i]->timers = timers;
+		allp[i]->captimers = cap;
+		allp[i]->id = i;
+		allp[i]->link = sched.pidle;
+		sched.pidle = allp[i];
+	}
+	atomic_store(&sched.npidle, gomaxprocs);
+	return 0;
+}
+
+/* The calling kernel thread becomes M, its program thread gp. It comes out inside the runtime. */
+static int adopt(struct g *gp)
+{
+	struct m *mp = mnew();
+
+	if (mp == NULL)
+		return -ENOMEM;
+	atomic_store(&mp->procid, (int32_t)SC0(SYS_gettid));
+	SC4(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &mp->sigmask, 8);
+	gp->sigmask = mp->sigmask;
+	gp->m = mp;
+	gp->inruntime = 1;
+	mp->curg = gp;
+	atomic_store(&gp->status, Grunning);
+	struct p *pp = sched.pidle;
+	sched.pidle = pp->link;
+	atomic_fetch_sub(&sched.npidle, 1);
+	acquirep(mp, pp);
+	atomic_store(&sched.ngs, 1);
+	return 0;
+}
+
+static int start(void)
+{
+	bool first = SC0(SYS_gettid) == SC0(SYS_getpid);
+	int err;
+
+	timeinit();
+	libcexit = (void (*)(int))libcsym("exit");
+	if (libcexit == NULL)
+		return refuse("libc has no exit", -ENOSYS);
+	if (!archinit(debug.fsbase))
+		return refuse("GMP_FSBASE=wrfsbase, but this machine does not let programs write it", -ENOSYS);
+	if (tlstmpl.tcb == NULL && (err = tlsinit()) != 0)
+		return refuse("this libc's threads are not understood", err);
+	if ((err = makeps()) != 0)
+		return refuse("no memory", err);
+	if ((err = netpollinit()) != 0)
+		return refuse("no epoll descriptor", err);
+	siginit();
+	if (first) {
+		struct g *gp = sched.maing;
+		if (gp == NULL && (gp = galloc()) == NULL)
+			return refuse("no memory", -ENOMEM);
+		if ((err = adopt(gp)) != 0)
+			return refuse("no memory", err);
+		gp->ismain = true;
+		sched.maing = gp;
+		if (gp->tcb == NULL)
+			tlsmain(gp, false);
+		runtime_g = gp;
+	}
+	atomic_store(&sched.lastpoll, nanotime());
+	sysmonstart();
+	atomic_store_explicit(&sched.started, true, memory_order_release);
+	if (first)
+		enterforeign();
+	return 0;
+}
+
+int schedinit(void)
+{
+	static int failed;
+	int err = 0;
+
+	if (likely(atomic_load_explicit(&sched.started, memory_order_acquire)))
+		return 0;
+	lock(&startlock);
+	if (!atomic_load(&sched.started)) {
+		err = failed ? failed : start();
+		failed = err;
+	}
+	unlock(&startlock);
+	return err;
+}
+
+/* ---- fork -------------------------------------------------------------------------------------- */
+
+/*
+ * Before the real fork: nobody else may be inside an allocator of ours, for the child will use it.
+ * All else the child makes anew. Called by a G in program code or by any thread.
+ */
+void forkprepare(void)
+{
+	lock(&startlock);
+	lock(&sched.allglock);
+	lock(&sched.gflock);
+	stacklock();
+}
+
+void forkparent(void)
+{
+	stackunlock();
+	unlock(&sched.gflock);
+	unlock(&sched.allglock);
+	unlock(&startlock);
+	fdshareall();
+}
+
+static void forget(struct g *gp, void *arg)
+{
+	uint32_t st = atomic_load(&gp->status);
+
+	if (gp == arg || st == Gdead || st == Gidle)
+		return;
+	/* Its thread does not exist here. Its stack and TLS stay: the program may point into them. */
+	atomic_store(&gp->status, Gdead);
+	gp->m = NULL;
+	gp->timer.pp = NULL;
+}
+
+/*
+ * In the child, on the forking thread: it is the only one. It becomes the main G of a pool of one M; sysmon and more Ms
+ * start with the next pthread_create. Until then all wrappers pass through.
+ */
+void forkchild(void)
+{
+	struct g *gp = getg();
+
+	forkparent();
+	if (!atomic_load(&sched.started))
+		return;
+	atomic_store(&sched.started, false);
+	foreachg(forget, gp);
+	for (int32_t i = 0; i < gomaxprocs; i++)
+		allp[i]->ntimers = 0;
+	sched.lock = (mutex){0};
+	sched.runq = (struct gqueue){NULL, NULL, 0};
+	atomic_store(&sched.runqsize, 0);
+	sched.midle = NULL;
+	sched.nmidle = 0;
+	atomic_store(&sched.allms, NULL);
+	atomic_store(&sched.nm, 0);
+	atomic_store(&sched.nmspinning, 0);
+	atomic_store(&sched.polluntil, 0);
+	atomic_store(&sched.sysmonwait, 0);
+	noteclear(&sched.sysmonnote);
+	semafork();
+	netpollfork();
+	sched.maing = gp;
+	if (gp != NULL) {
+		gp->ismain = true;
+		gp->m = NULL;
+		gp->timer.pp = NULL;
+		atomic_store(&gp->timer.when, 0);
+		tlsmain(gp, true);
+		runtime_g = NULL; /* no pool, no G: schedinit() makes us one again */
+	}
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sysmon.c: the thread without a P (Go's sysmon and retake).
+ *
+ * It never runs a G. Each tick it
+ *   - hands signals that arrived in the runtime to their Gs (signal.c);
+ *   - polls the network if nobody did for 10 ms;
+ *   - retakes Ps: (1) in a marked system call since the last tick with work waiting, or for 10 ms;
+ *     (2, 3) lent to the same G for 10 ms with work waiting: if the M is blocked in the kernel (its CPU clock
+ *     stands still and its state is not R) at once, if it computes after 10 ms more;
+ *   - wakes an M if Gs have waited for a whole tick while a P idles: the price of not waking one
+ *     at every goready (proc.c).
+ *
+ * Tick: 40 us while there is something to watch, doubling to 10 ms (500 us while a P idles and another
+ * works, since only a tick can see that the idle one is wanted); asleep until kicked once all Ps have
+ * idled for a second. maybewake() and beforesyscall() kick it, at most once a ms.
+ *
+ * Blocks: its own kernel thread only. Takes sched.lock, pd->lock, timer locks; holds none across a sleep.
+ */
+#include "runtime.h"
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+enum { MS = 1000000, FINE = 40000, COARSE = 10 * MS, WATCH = 500000, QUIET = 8, ATREST = 100 };
+
+static uint32_t seentick[1024]; /* per P: schedtick + runqhead at the last tick */
+static bool seenwork[1024];
+
+void sysmonkick(void)
+{
+	notewakeup(&sched.sysmonnote);
+}
+
+/* ---- is that M computing, or asleep in the kernel? ---------------------------------------------- */
+
+static uint64_t threadcpu(int tid)
+{
+	struct timespec ts;
+	/* CPUCLOCK_PERTHREAD | CPUCLOCK_SCHED of that tid: readable from outside, about 1 us. */
+	long clk = (long)(int)((~(unsigned)tid << 3) | 6);
+
+	if (SC2(SYS_clock_gettime, clk, &ts) < 0)
+		return 0;
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static char *putdec(char *s, int v)
+{
+	char tmp[12];
+	int i = 0;
+
+	do
+		tmp[i++] = (char)('0' + v % 10);
+	while ((v /= 10) != 0);
+	while (i > 0)
+		*s++ = tmp[--i];
+	return s;
+}
+
+/* The state letter of a thread in /proc; 0 if it cannot be read. */
+static char threadstate(int tid)
+{
+	char path[64] = "/proc/self/task/", buf[256];
+	char *s = path + 16;
+
+	s = putdec(s, tid);
+	for (const char *t = "/stat"; (*s++ = *t++) != 0;)
+		;
+	long fd = SC4(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return 0;
+	long n = SC3(SYS_read, fd, buf, sizeof(buf) - 1);
+	SC1(SYS_close, fd);
+	/* pid (comm) S ...: comm may hold anything, so look for the last parenthesis. */
+	for (long i = n - 1; i > 0; i--)
+		if (buf[i] == ')')
+			return i + 2 < n ? buf[i + 2] : 0;
+	return 0;
+}
+
+/* ---- retake ------------------------------------------------------------------------------------- */
+
+static bool workwaits(struct p *pp)
+{
+	return !runqempty(pp) || atomic_load_explicit(&sched.runqsize, memory_order_relaxed) != 0;
+}
+
+static struct m *mofid(int32_t id)
+{
+	for (struct m *mp = atomic_load_explicit(&sched.allms, memory_order_acquire); mp; mp = mp->alllink)
+		if (mp->id == id)
+			return mp;
+	return NULL;
+}
+
+/* Takes pp from whoever has it on loan, if it is still as seen. */
+static bool take(struct p *pp, uint64_t seen)
+{
+	if (!retakep(pp, seen))
+		return false;
+	atomic_fetch_add_explicit(&sched.nretake, 1, memory_order_relaxed);
+	handoffp(pp);
+	return true;
+}
+
+static bool retakesyscall(struct p *pp, uint64_t st, uint64_t now)
+{
+	uint32_t t = atomic_load_explicit(&pp->syscalltick, memory_order_relaxed);
+
+	if (pp->sysmonsyscalltick != t) {
+		pp->sysmonsyscalltick = t;
+		pp->sysmonsyscallwhen = now;
+		return false;
+	}
+	/* Nothing waits, and others could take what comes: leave it for a while, to spare the M the way
+	 * through the idle list. Not for ever: it must not keep sysmon from sleeping. */
+	if (!workwaits(pp) && atomic_load(&sched.nmspinning) + atomic_load(&sched.npidle) > 0 &&
+	    now < pp->sysmonsyscallwhen + COARSE)
+		return false;
+	return take(pp, st);
+}
+
+static bool retakeforeign(struct p *pp, uint64_t st, uint64_t now)
+{
+	uint32_t t = atomic_load_explicit(&pp->schedtick, memory_order_relaxed);
+	struct m *mp = mofid((int32_t)(st >> 8));
+	int tid = mp ? atomic_load(&mp->procid) : 0;
+
+	if (pp->sysmonschedtick != t) {
+		pp->sysmonschedtick = t;
+		pp->sysmonschedwhen = now;
+		pp->sysmoncputime = 0;
+		return false;
+	}
+	if (now < pp->sysmonschedwhen + COARSE || tid == 0)
+		return false;
+	/* If Ps idle or spin, others find what comes; only this P's own queue is stuck with it, and can be stolen. */
+	if (!workwaits(pp) && atomic_load(&sched.nmspinning) + atomic_load(&sched.npidle) > 0)
+		return false;
+	uint64_t cpu = threadcpu(tid);
+	if (pp->sysmoncputime == 0) { /* first look: remember, decide a tick later */
+		pp->sysmoncputime = cpu;
+		return false;
+	}
+	bool still = cpu == pp->sysmoncputime;
+	if (still && threadstate(tid) != 'R')
+		return take(pp, st);
+	/* Computing (or starved): the kernel shares the CPU out once another M has the P. */
+	if (!still && now >= pp->sysmonschedwhen + 2 * COARSE)
+		return take(pp, st);
+	return false;
+}
+
+static bool retake(uint64_t now)
+{
+	bool any = false;
+
+	for (int32_t i = 0; i < gomaxprocs; i++) {
+		struct p *pp = allp[i];
+		uint64_t st = atomic_load_explicit(&pp->status, memory_order_acquire);
+		if ((st & 0xff) == Psyscall)
+			any |= retakesyscall(pp, st, now);
+		else if ((st & 0xff) == Pforeign)
+			any |= retakeforeign(pp, st, now);
+	}
+	return any;
+}
+
+/* Has some P's queue stood still, with work in it, for a whole tick while another P idles? */
+static bool backlog(void)
+{
+	bool stuck = false;
+
+	for (int32_t i = 0; i < gomaxprocs && i < (int32_t)nelem(seentick); i++) {
+		struct p *pp = allp[i];
+		uint32_t t = atomic_load_explicit(&pp->schedtick, memory_order_relaxed) +
+			     atomic_load_explicit(&pp->runqhead, memory_order_relaxed);
+		bool work = !runqempty(pp);
+		if (work && seenwork[i] && seentick[i] == t)
+			stuck = true;
+		seentick[i] = t;
+		seenwork[i] = work;
+	}
+	return (stuck || atomic_load(&sched.runqsize) != 0) && atomic_load(&sched.npidle) != 0 &&
+	       atomic_load(&sched.nmspinning) == 0;
+}
+
+/* Nobody looks at the network while every M runs something and Ps idle. */
+static bool pollnetwork(uint64_t now, uint64_t patience)
+{
+	uint64_t last = atomic_load(&sched.lastpoll);
+	int32_t n;
+
+	if (last == 0 || !netpollany() || last + patience > now ||
+	    !atomic_compare_exchange_strong(&sched.lastpoll, &last, now))
+		return false;
+	struct g *list = netpoll(0, &n);
+	if (list == NULL)
+		return false;
+	injectglist(list, n);
+	return true;
+}
+
+static noreturn void sysmon(void)
+{
+	uint64_t delay = FINE;
+	int quiet = 0, rest = 0;
+
+	SC5(SYS_prctl, PR_SET_TIMERSLACK, 1, 0, 0, 0);
+	SC5(SYS_prctl, PR_SET_NAME, "gmp-sysmon", 0, 0, 0);
+	for (;;) {
+		bool kicked;
+		if (rest >= ATREST) {
+			atomic_store(&sched.sysmonwait, 1);
+			/* StoreLoad with pidleget(), which looks at sysmonwait after npidle--. */
+			if (atomic_load(&sched.npidle) == gomaxprocs)
+				notesleep(&sched.sysmonnote);
+			atomic_store(&sched.sysmonwait, 0);
+			rest = 0;
+			kicked = true;
+		} else {
+			atomic_store_explicit(&sched.sysmondelay, delay, memory_order_relaxed);
+			kicked = notetsleep(&sched.sysmonnote, (int64_t)delay);
+		}
+		noteclear(&sched.sysmonnote);
+		sysmonsigs();
+		int32_t idle = atomic_load(&sched.npidle);
+		if (idle == gomaxprocs) {
+			rest++;
+			delay = COARSE;
+			continue;
+		}
+		rest = 0;
+		uint64_t now = nanotime(), next = timersnext();
+		bool did = pollnetwork(now, idle > 0 && delay <= WATCH ? 200000 : COARSE);
+		did |= retake(now);
+		if (backlog() || (idle > 0 && next != 0 && next <= now &&
+				  atomic_load(&sched.lastpoll) != 0 && atomic_load(&sched.nmspinning) == 0)) {
+			wakep();
+			did = true;
+		}
+		if (did || kicked) {
+			quiet = 0;
+			delay = FINE;
+		} else if (++quiet > QUIET && delay < COARSE) {
+			delay *= 2;
+			uint64_t most = idle > 0 ? WATCH : COARSE;
+			if (delay > most)
+				delay = most;
+		}
+	}
+}
+
+void sysmonstart(void)
+{
+	struct m *mp = mnew();
+	uint64_t all = ~(uint64_t)0, old;
+
+	if (mp == NULL)
+		throw("no memory for sysmon");
+	mp->mstartfn = sysmon;
+	SC4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, 8);
+	long tid = clone_m(mp->g0.stack.hi, mp->g0.tcb, (int *)&mp->procid, (int *)&mp->exited, mstart, mp);
+	SC4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8);
+	if (tid < 0)
+		throw("cannot create the sysmon thread");
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * io.h: what io.c, socket.c and poll.c share: one blocking call as attempts and waits.
+ */
+#ifndef IO_H
+#define IO_H
+
+#include "shim.h"
+
+/* The descriptor if its blocking calls are ours to wait for; nil: let the real call do it. */
+static inline struct polldesc *waitable(int fd)
+{
+	struct polldesc *pd = getg() ? fdlook(fd) : NULL;
+
+	if (pd == NULL || atomic_load_explicit(&pd->nonblock, memory_order_relaxed) ||
+	    atomic_load_explicit(&pd->kind, memory_order_relaxed) == FD_UNKNOWN)
+		return NULL;
+	return pd;
+}
+
+static inline enum fdkind kindof(struct polldesc *pd)
+{
+	return (enum fdkind)atomic_load_explicit(&pd->kind, memory_order_relaxed);
+}
+
+/* One blocking operation. */
+struct waitop {
+	struct polldesc *pd;
+	uint32_t gen;
+	int mode;
+	uint64_t deadline; /* set at the first wait from the socket's time-out */
+};
+
+static inline struct waitop waitop(struct polldesc *pd, int mode)
+{
+	return (struct waitop){pd, atomic_load_explicit(&pd->gen, memory_order_acquire), mode, 0};
+}
+
+/*
+ * Waits until op may go on. 0: try again; else the call's result: -EAGAIN (the socket's time-out),
+ * -EINTR (by signal(7), SA_RESTART does not hold where a time-out is set), -EBADF, -EPERM (cannot be waited for).
+ */
+ssize_t opwait(struct waitop *op);
+
+/* Marked system call around an expression. */
+#define MARKED(expr)                           \
+	({                                     \
+		entersyscall();                \
+		__typeof__(expr) r_ = (expr);  \
+		int e_ = errno;                \
+		exitsyscall();                 \
+		errno = e_;                    \
+		r_;                            \
+	})
+#define MARKEDBLOCK(expr)                      \
+	({                                     \
+		entersyscallblock();           \
+		__typeof__(expr) r_ = (expr);  \
+		int e_ = errno;                \
+		exitsyscall();                 \
+		errno = e_;                    \
+		r_;                            \
+	})
+
+ssize_t sockrecv(struct polldesc *pd, void *buf, size_t n, int flags, struct sockaddr *a, socklen_t *alen);
+ssize_t socksend(struct polldesc *pd, const void *buf, size_t n, int flags, const struct sockaddr *a,
+		 socklen_t alen);
+ssize_t sockrecvmsg(struct polldesc *pd, struct msghdr *m, int flags);
+ssize_t socksendmsg(struct polldesc *pd, const struct msghdr *m, int flags);
+/* Is there anything to read (write) now? By poll(2) without waiting. */
+bool readynow(int fd, short events);
+
+static inline bool issock(enum fdkind k)
+{
+	return k == FD_TCP || k == FD_STREAM || k == FD_DGRAM;
+}
+
+#endif

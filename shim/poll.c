@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * poll.c: poll, ppoll, select, pselect, epoll_wait on a G.
+ *
+ * The common case, a daemon's thread that polls its client, costs no system call: the netpoller knows that the
+ * descriptor was drained, the G parks at once, and the edge that wakes it says what poll is to
+ * answer. Else the flags are taken (pdarm), a real poll(2) without waiting looks, and only if nothing is ready
+ * the G parks on all its descriptors; it looks again when woken. As in the kernel, what poll says may be
+ * outdated when it returns.
+ *
+ * A signal mask (ppoll, pselect, epoll_pwait) goes to the kernel as a marked call: it must be
+ * set and the wait begun atomically.
+ */
+#include "io.h"
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include "arch.h"
+
+enum { INLINE = 4 }; /* waiters on the stack, which may be small */
+
+/* What an edge can answer by itself; for other bits the kernel is asked again. */
+#define EDGEBITS (POLLIN | POLLOUT | POLLPRI | POLLRDHUP)
+
+static int pollonce(struct pollfd *p, nfds_t n)
+{
+	return (int)SC3(SYS_poll, p, n, 0);
+}
+
+/*
+ * Fills w for p. True: all are known not to be ready. *cannot: some descriptor is no business of
+ * the netpoller's (then poll(2) answers at once, or the call is left to the kernel).
+ */
+static bool arm(struct pollfd *p, struct pollwaiter *w, nfds_t n, bool *cannot)
+{
+	bool clear = true;
+
+	for (nfds_t i = 0; i < n; i++) {
+		w[i].pd = NULL;
+		if (p[i].fd < 0)
+			continue;
+		struct polldesc *pd = fdlook(p[i].fd);
+		if (pd == NULL || kindof(pd) == FD_UNKNOWN || kindof(pd) == FD_FILE) {
+			*cannot = true;
+			clear = false;
+			continue;
+		}
+		w[i].pd = pd;
+		w[i].gen = atomic_load(&pd->gen);
+		w[i].events = (uint16_t)p[i].events;
+		if (!pdarm(pd, (uint16_t)p[i].events))
+			clear = false;
+	}
+	return clear;
+}
+
+static void disarm(struct pollfd *p, struct pollwaiter *w, nfds_t n)
+{
+	for (nfds_t i = 0; i < n; i++)
+		if (w[i].pd != NULL)
+			pddisarm(w[i].pd, (uint16_t)p[i].events);
+}
+
+/* deadline 0: for ever. Returns poll's result or -errno. */
+static int waitpoll(struct pollfd *p, struct pollwaiter *w, nfds_t n, uint64_t deadline)
+{
+	for (;;) {
+		bool cannot = false;
+		bool clear = arm(p, w, n, &cannot);
+		if (!clear) {
+			int r = pollonce(p, n);
+			if (r != 0 || cannot) {
+				disarm(p, w, n);
+				return r;
+			}
+		}
+		int err = pdpoll(w, (int)n, deadline);
+		if (err == -ETIMEDOUT) {
+			for (nfds_t i = 0; i < n; i++)
+				p[i].revents = 0;
+			return 0;
+		}
+		if (err == -EPERM) /* epoll cannot wait for one of them: it is always ready */
+			return pollonce(p, n);
+		if (err != 0)
+			return -EINTR;
+		if (n == 1 && (p->events & ~EDGEBITS) == 0) {
+			uint16_t ev = atomic_load_explicit(&w->revents, memory_order_relaxed) &
+				      ((uint16_t)p->events | POLLERR | POLLHUP);
+			if (ev != 0) {
+				p->revents = (short)ev;
+				return 1;
+			}
+		}
+	}
+}
+
+/* Calls waitpoll with room for n waiters. */
+static int gpoll(struct pollfd *p, nfds_t n, uint64_t deadline)
+{
+	struct pollwaiter few[INLINE], *w = few;
+	size_t size = n * sizeof(*w);
+
+	if (n > INLINE) {
+		long mem = SC6(SYS_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (mem < 0 && mem > -4096)
+			return -ENOMEM;
+		w = (struct pollwaiter *)mem;
+	}
+	int r = waitpoll(p, w, n, deadline);
+	if (w != few)
+		SC2(SYS_munmap, w, size);
+	return r;
+}
+
+static bool longlist(nfds_t n)
+{
+	return n > (1u << 20); /* more than there can be: the kernel says EINVAL */
+}
+
+EXPORT int poll(struct pollfd *p, nfds_t n, int timeout)
+{
+	if (getg() == NULL || timeout == 0 || longlist(n))
+		return REAL(poll)(p, n, timeout);
+	uint64_t deadline = timeout < 0 ? 0 : reldeadline((uint64_t)timeout * 1000000u);
+	return (int)ret_errno(gpoll(p, n, deadline));
+}
+
+EXPORT int __poll_chk(struct pollfd *p, nfds_t n, int timeout, size_t size)
+{
+	return size / sizeof(*p) < n ? REAL(__poll_chk)(p, n, timeout, size) : poll(p, n, timeout);
+}
+
+static bool badtime(const struct timespec *ts)
+{
+	return ts != NULL && (ts->tv_sec < 0 || ts->tv_nsec < 0 || ts->tv_nsec > 999999999);
+}
+
+static uint64_t todeadline(const struct timespec *ts)
+{
+	if (ts == NULL)
+		return 0;
+	if ((uint64_t)ts->tv_sec > UINT64_MAX / 2000000000u)
+		return UINT64_MAX;
+	return reldeadline((uint64_t)ts->tv_sec * 1000000000u + (uint64_t)ts->tv_nsec);
+}
+
+static bool zero(const struct timespec *ts)
+{
+	return ts != NULL && ts->tv_sec == 0 && ts->tv_nsec == 0;
+}
+
+EXPORT int ppoll(struct pollfd *p, nfds_t n, const struct timespec *ts, const sigset_t *mask)
+{
+	if (getg() == NULL || zero(ts) || badtime(ts) || longlist(n))
+		return REAL(ppoll)(p, n, ts, mask);
+	if (mask != NULL)
+		return MARKEDBLOCK(REAL(ppoll)(p, n, ts, mask));
+	return (int)ret_errno(gpoll(p, n, todeadline(ts)));
+}
+
+EXPORT int __ppoll_chk(struct pollfd *p, nfds_t n, const struct timespec *ts, const sigset_t *mask, size_t size)
+{
+	return size / sizeof(*p) < n ? REAL(__ppoll_chk)(p, n, ts, mask, size) : ppoll(p, n, ts, mask);
+}
+
+/* ---- select: the same with sets. The kernel does the looking, so its rules for sets hold --------- */
+
+static int selectonce(int n, fd_set *r, fd_set *w, fd_set *e)
+{
+	struct timespec none = {0, 0};
+
+	return (int)SC6(SYS_pselect6, n, r, w, e, &none, NULL);
+}
+
+static bool in(const fd_set *set, int fd)
+{
+	return set != NULL && (set->fds_bits[fd / NFDBITS] & (1L << (fd % NFDBITS)));
+}
+
+static size_t setbytes(int n)
+{
+	return (size_t)((n + NFDBITS - 1) / NFDBITS) * sizeof(long);
+}
+
+/* One set is looked at in place, so copies are needed: three of 128 bytes at most (n <= FD_SETSIZE). */
+static int gselect(int n, fd_set *r, fd_set *w, fd_set *e, uint64_t deadline)
+{
+	fd_set in0[3];
+	fd_set *set[3] = {r, w, e};
+	struct pollfd *p = NULL;
+	struct pollwaiter *wt = NULL;
+	struct pollfd fewp[INLINE];
+	struct pollwaiter fewt[INLINE];
+	nfds_t cnt = 0;
+	int res;
+
+	for (int i = 0; i < 3; i++)
+		if (set[i] != NULL)
+			memcpy(&in0[i], set[i], setbytes(n));
+	for (int fd = 0; fd < n; fd++)
+		cnt += in(r, fd) || in(w, fd) || in(e, fd);
+	size_t size = cnt * (sizeof(*p) + sizeof(*wt));
+	p = fewp;
+	wt = fewt;
+	if (cnt > INLINE) {
+		long mem = SC6(SYS_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (mem < 0 && mem > -4096)
+			return -ENOMEM;
+		wt = (struct pollwaiter *)mem;
+		p = (struct pollfd *)(wt + cnt);
+	}
+	cnt = 0;
+	for (int fd = 0; fd < n; fd++) {
+		short ev = (short)((in(r, fd) ? POLLIN : 0) | (in(w, fd) ? POLLOUT : 0) | (in(e, fd) ? POLLPRI : 0));
+		if (ev != 0)
+			p[cnt++] = (struct pollfd){fd, ev, 0};
+	}
+	for (;;) {
+		bool cannot = false;
+		bool clear = arm(p, wt, cnt, &cannot);
+		if (!clear) {
+			res = selectonce(n, r, w, e);
+			if (res != 0 || cannot) {
+				disarm(p, wt, cnt);
+				break;
+			}
+		}
+		int err = pdpoll(wt, (int)cnt, deadline);
+		for (int i = 0; i < 3; i++)
+			if (set[i] != NULL)
+				memcpy(set[i], &in0[i], setbytes(n));
+		if (err == -ETIMEDOUT || err == -EPERM) {
+			res = selectonce(n, r, w, e);
+			break;
+		}
+		if (err != 0) {
+			res = -EINTR;
+			break;
+		}
+	}
+	if (p != fewp)
+		SC2(SYS_munmap, wt, size);
+	return res;
+}
+
+EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *ts, const sigset_t *mask)
+{
+	if (getg() == NULL || zero(ts) || badtime(ts) || n < 0 || n > FD_SETSIZE)
+		return REAL(pselect)(n, r, w, e, ts, mask);
+	if (mask != NULL)
+		return MARKEDBLOCK(REAL(pselect)(n, r, w, e, ts, mask));
+	return (int)ret_errno(gselect(n, r, w, e, todeadline(ts)));
+}
+
+EXPORT int select(int n, fd_set *r, fd_set *w, fd_set *e, struct timeval *tv)
+{
+	if (getg() == NULL || n < 0 || n > FD_SETSIZE ||
+	    (tv != NULL && ((tv->tv_sec == 0 && tv->tv_usec == 0) || tv->tv_sec < 0 || tv->tv_usec < 0)))
+		return MARKED(REAL(select)(n, r, w, e, tv));
+	struct timespec ts = {0, 0};
+	if (tv != NULL) {
+		ts.tv_sec = tv->tv_sec + tv->tv_usec / 1000000; /* Linux takes more than a million */
+		ts.tv_nsec = tv->tv_usec % 1000000 * 1000;
+	}
+	uint64_t deadline = todeadline(tv ? &ts : NULL);
+	int res = gselect(n, r, w, e, deadline);
+	if (tv != NULL) { /* Linux tells what was left */
+		uint64_t now = nanotime(), left = now < deadline ? deadline - now : 0;
+		tv->tv_sec = (time_t)(left / 1000000000u);
+		tv->tv_usec = (suseconds_t)(left % 1000000000u / 1000u);
+	}
+	return (int)ret_errno(res);
+}
+
+/* ---- the program's own epoll sets, which are pollable themselves ---------------------------------- */
+
+EXPORT int epoll_wait(int ep, struct epoll_event *ev, int n, int timeout)
+{
+	struct polldesc *pd = getg() && timeout != 0 ? fdlook(ep) : NULL;
+	uint64_t deadline = 0;
+	uint32_t gen;
+
+	if (pd == NULL || kindof(pd) != FD_EVENT || n <= 0)
+		return MARKED(REAL(epoll_wait)(ep, ev, n, timeout));
+	gen = atomic_load(&pd->gen);
+	for (;;) {
+		if (pdtry(pd, PD_READ)) {
+			int r = REAL(epoll_wait)(ep, ev, n, 0);
+			if (r != 0) {
+				pdleft(pd, PD_READ);
+				return r;
+			}
+		}
+		if (timeout > 0 && deadline == 0)
+			deadline = reldeadline((uint64_t)timeout * 1000000u);
+		int err = pdwait(pd, gen, PD_READ, deadline);
+		if (err == -ETIMEDOUT)
+			return 0;
+		if (err == -EPERM)
+			return MARKEDBLOCK(REAL(epoll_wait)(ep, ev, n, timeout));
+		if (err != 0)
+			return (int)ret_errno(err == -ERESTART ? -EINTR : err);
+	}
+}
+
+EXPORT int epoll_pwait(int ep, struct epoll_event *ev, int n, int timeout, const sigset_t *mask)
+{
+	if (mask == NULL)
+		return epoll_wait(ep, ev, n, timeout);
+	return MARKEDBLOCK(REAL(epoll_pwait)(ep, ev, n, timeout, mask));
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * pthread.c: threads made, joined, detached, ended and named. pthread_self, pthread_equal, keys and
+ * most of pthread_attr_* are libc's own: they work on the G's TCB and on the caller's object.
+ *
+ * A pthread_t that is no G (libc's own threads, threads made where the pool could not start) goes to
+ * the real function.
+ */
+#include "shim.h"
+#include <string.h>
+
+_Static_assert(sizeof(pthread_t) == sizeof(uintptr_t), "newproc() writes a pthread_t");
+
+/* The waited-for times are valid: pthread functions say EINVAL before they look at anything else. */
+static bool validtime(const struct timespec *ts)
+{
+	return ts->tv_nsec >= 0 && ts->tv_nsec < 1000000000;
+}
+
+/* Attributes which only the kernel can give: the caller gets a kernel thread. */
+static bool wantskernel(const pthread_attr_t *attr)
+{
+	int inherit, policy;
+	struct sched_param param;
+
+	return pthread_attr_getinheritsched(attr, &inherit) == 0 && inherit == PTHREAD_EXPLICIT_SCHED &&
+	       pthread_attr_getschedpolicy(attr, &policy) == 0 &&
+	       pthread_attr_getschedparam(attr, &param) == 0 &&
+	       (policy != SCHED_OTHER || param.sched_priority != 0);
+}
+
+static void takeattr(struct newattr *na, const pthread_attr_t *attr)
+{
+	int detach = PTHREAD_CREATE_JOINABLE;
+	size_t size = 0;
+	void *addr = NULL;
+
+	/* What an attribute object left unset is the process's default, which may have been changed. */
+	pthread_attr_getdetachstate(attr, &detach);
+	na->detached = detach == PTHREAD_CREATE_DETACHED;
+	pthread_attr_getguardsize(attr, &na->guardsize);
+	pthread_attr_getstacksize(attr, &na->stacksize);
+	/* getstack gives addr = -size where none was set: only a real address counts. */
+	if (pthread_attr_getstack(attr, &addr, &size) == 0 && addr != NULL &&
+	    (uintptr_t)addr + size != 0 && (intptr_t)addr > 0) {
+		na->stackaddr = addr;
+		na->stacksize = size;
+	}
+	if (pthread_attr_getsigmask_np(attr, &na->mask) == 0)
+		na->hasmask = true;
+}
+
+EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
+{
+	struct newattr na = {.guardsize = 4096};
+	int err;
+
+	if (schedinit() != 0 || (attr != NULL && wantskernel(attr)))
+		return REAL(pthread_create)(thread, attr, fn, arg);
+	if (attr != NULL)
+		takeattr(&na, attr);
+	err = newproc(&na, fn, arg, (uintptr_t *)thread);
+	return -err;
+}
+
+EXPORT int pthread_join(pthread_t t, void **retval)
+{
+	struct g *gp = gofthread(t);
+
+	if (gp == NULL) {
+		entersyscallblock();
+		int err = REAL(pthread_join)(t, retval);
+		exitsyscall();
+		return err;
+	}
+	return -gojoin(gp, retval, 0);
+}
+
+EXPORT int pthread_tryjoin_np(pthread_t t, void **retval)
+{
+	struct g *gp = gofthread(t);
+
+	if (gp == NULL)
+		return REAL(pthread_tryjoin_np)(t, retval);
+	return -gojoin(gp, retval, 1);
+}
+
+static int timedjoin(struct g *gp, void **retval, clockid_t clk, const struct timespec *ts)
+{
+	if (ts == NULL)
+		return -gojoin(gp, retval, 0);
+	if (!validtime(ts))
+		return EINVAL;
+	uint64_t d = absdeadline(clk, ts);
+	return -gojoin(gp, retval, d == 1 ? 2 : d); /* 1 would mean "try" */
+}
+
+EXPORT int pthread_timedjoin_np(pthread_t t, void **retval, const struct timespec *ts)
+{
+	struct g *gp = gofthread(t);
+
+	if (gp == NULL) {
+		entersyscallblock();
+		int err = REAL(pthread_timedjoin_np)(t, retval, ts);
+		exitsyscall();
+		return err;
+	}
+	return timedjoin(gp, retval, CLOCK_REALTIME, ts);
+}
+
+EXPORT int pthread_clockjoin_np(pthread_t t, void **retval, clockid_t clk, const struct timespec *ts)
+{
+	struct g *gp = gofthread(t);
+
+	if (clk != CLOCK_REALTIME && clk != CLOCK_MONOTONIC)
+		return EINVAL;
+	if (gp == NULL) {
+		entersyscallblock();
+		int err = REAL(pthread_clockjoin_np)(t, retval, clk, ts);
+		exitsyscall();
+		return err;
+	}
+	return timedjoin(gp, retval, clk, ts);
+}
+
+EXPORT int pthread_detach(pthread_t t)
+{
+	struct g *gp = gofthread(t);
+
+	return gp == NULL ? REAL(pthread_detach)(t) : -godetach(gp);
+}
+
+EXPORT void pthread_exit(void *retval)
+{
+	if (getg() != NULL)
+		gounwind(retval);
+	REAL(pthread_exit)(retval);
+	__builtin_unreachable();
+}
+
+EXPORT int pthread_getattr_np(pthread_t t, pthread_attr_t *attr)
+{
+	struct g *gp = gofthread(t);
+	struct ginfo gi;
+	int err;
+
+	if (gp == NULL || (goinfo(gp, &gi), gi.ismain))
+		return REAL(pthread_getattr_np)(t, attr);
+	err = pthread_attr_init(attr);
+	if (err == 0)
+		err = pthread_attr_setstack(attr, gi.stackaddr, gi.stacksize);
+	if (err == 0)
+		err = pthread_attr_setguardsize(attr, gi.guardsize);
+	if (err == 0)
+		err = pthread_attr_setdetachstate(attr, gi.detached ? PTHREAD_CREATE_DETACHED
+								    : PTHREAD_CREATE_JOINABLE);
+	return err;
+}
+
+EXPORT int pthread_setname_np(pthread_t t, const char *name)
+{
+	struct g *gp = gofthread(t);
+	struct ginfo gi;
+
+	if (gp == NULL || (goinfo(gp, &gi), gi.ismain)) /* main's name is the process's, and the kernel has it */
+		return REAL(pthread_setname_np)(t, name);
+	if (strlen(name) > 15)
+		return ERANGE;
+	gosetname(gp, name);
+	return 0;
+}
+
+EXPORT int pthread_getname_np(pthread_t t, char *buf, size_t size)
+{
+	struct g *gp = gofthread(t);
+	struct ginfo gi;
+
+	if (gp == NULL || (goinfo(gp, &gi), gi.ismain))
+		return REAL(pthread_getname_np)(t, buf, size);
+	if (size < 16)
+		return ERANGE;
+	gogetname(gp, buf);
+	return 0;
+}
+
+EXPORT int sched_yield(void)
+{
+	if (getg() == NULL)
+		return REAL(sched_yield)();
+	gosched();
+	return 0;
+}
+
+/* pthread.h makes pthread_yield another name of sched_yield; old binaries still ask for it. */
+EXPORT int yield_(void) __asm__("pthread_yield");
+int yield_(void)
+{
+	return sched_yield();
+}
+
+EXPORT pid_t gettid(void)
+{
+	return getg() == NULL ? REAL(gettid)() : selftid();
+}

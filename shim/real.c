@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * real.c: the real functions behind our names, and the library's constructor.
+ *
+ * Everything is resolved at once, before main and without a system call; who calls one of our names
+ * earlier (another constructor, the allocator that dlsym uses) triggers it by REAL().
+ */
+#include "shim.h"
+
+struct real real_;
+
+void realinit(void)
+{
+#define FN(ret, name, args) real_.name = (ret(*) args)libcsym(#name);
+#include "names.def"
+#undef FN
+}
+
+__attribute__((constructor)) static void init(void)
+{
+	realinit();
+	envinit();
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * shim.h: what the files of shim/ share.
+ *
+ * Rules: an exported function is a thin forward, one screen, always in one order: not on a G -> the
+ * real call; fast path; park or mark the system call; convert the result. Only the shim sets errno
+ * (or returns a positive errno for pthread functions). names.def lists every interposed name once.
+ */
+#ifndef SHIM_H
+#define SHIM_H
+
+#include "gmp.h"
+#include "protos.h"
+#include <errno.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+/* The real functions, filled by realinit() (real.c) from names.def. */
+struct real {
+#define FN(ret, name, args) ret(*name) args;
+#include "names.def"
+#undef FN
+};
+extern struct real real_;
+/* Prototypes for the names that no header declares (fortify's _chk, old aliases). */
+#define FN(ret, name, args) ret name args;
+#include "names.def"
+#undef FN
+void realinit(void);
+/* real_ may be wanted before our constructor ran: by other constructors, by the allocator. */
+#define REAL(name) (*(likely(real_.name) ? real_.name : (realinit(), real_.name)))
+
+/* -errno to the C convention. */
+static inline ssize_t ret_errno(ssize_t r)
+{
+	if (unlikely(r < 0 && r >= -4095)) {
+		errno = (int)-r;
+		return -1;
+	}
+	return r;
+}
+
+#endif
