@@ -3,6 +3,7 @@
  * test_tls.c: Gs switched by hand must be whole glibc threads: errno, TLS, TSD, malloc, stdio,
  * floating point, unwinding, exceptions, dlopen and fork; and a recycled one must look new.
  */
+#define _GNU_SOURCE 1
 #include "fakesched.h"
 
 #include <criterion/criterion.h>
