@@ -32,7 +32,7 @@ int main()
 	say("atomic wait: %d", turn == 2 * scaled(300));
 
 	std::counting_semaphore<100> sem{3};
-	std::atomic<int> in{0}, most{0};
+	std::atomic<int> in{0};
 	for (int k = 0; k < 20; k++)
 		threads.emplace_back([&] {
 			for (int i = 0; i < scaled(20); i++) {

@@ -22,7 +22,6 @@ static void *writer(void *arg)
 	uint64_t v = 5;
 
 	MUST(write(a, &v, 8) == 8); /* blocks until main has read */
-	say("the blocked write went through");
 	return arg;
 }
 
@@ -57,6 +56,7 @@ int main(void)
 	SYS(read(a, &v, 8));
 	say("value %llx", (unsigned long long)v);
 	finish(t[0]);
+	say("the blocked write went through");
 	SYS(read(a, &v, 8));
 	say("value %llu", (unsigned long long)v);
 

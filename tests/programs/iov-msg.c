@@ -19,7 +19,7 @@ static void *gather(void *arg)
 		fill(data[i], EACH, 5, (size_t)i * EACH);
 		v[i] = (struct iovec){data[i], EACH};
 	}
-	SYS(writev(*(int *)arg, v, PIECES)); /* far more than the buffer holds */
+	MUST(writev(*(int *)arg, v, PIECES) == PIECES * EACH); /* far more than the buffer holds */
 	return NULL;
 }
 
@@ -63,7 +63,7 @@ static void *pass(void *arg)
 	    .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
 	memcpy(CMSG_DATA(h), &p[0], sizeof(int));
 	settle();
-	SYS(sendmsg(s[1], &m, 0));
+	MUST(sendmsg(s[1], &m, 0) == 1);
 	close(p[0]);
 	close(p[1]);
 	return arg;

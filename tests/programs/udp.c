@@ -52,7 +52,7 @@ static void *send_many(void *arg)
 		m[i].msg_hdr.msg_iovlen = 1;
 	}
 	settle();
-	SYS(sendmmsg(s, m, 10, 0));
+	MUST(sendmmsg(s, m, 10, 0) == 10);
 	return NULL;
 }
 
