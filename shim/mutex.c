@@ -7,24 +7,26 @@
  * somebody may be queued on &m->hand (a starving waiter, below). Others than the holder only raise
  * it; only the holder lowers it.
  *
- * No lost wake-up. A waiter raises the lock to 2 or 3 and waits only if it still has that value when
- * the waiter is queued (futexwait checks under the queue's lock). The holder frees the lock first and
- * then wakes, so it either finds the waiter, or the waiter sees a free lock. One waiter is woken, and
- * there may be more: a woken one takes the lock as 2, or raises it to 2 before it waits again, so the
- * next unlock looks at the queue too. Queue not empty => lock >= 2, or a woken waiter is on its way. A
- * waiter that timed out was not woken (futexwait's contract), so it owes nobody anything.
+ * No lost wake-up. A waiter raises the lock to 2 or 3 and waits only if it still has that value
+ * when the waiter is queued (futexwait checks under the queue's lock). The holder frees the lock
+ * first and then wakes, so it either finds the waiter, or the waiter sees a free lock. One waiter
+ * is woken, and there may be more: a woken one takes the lock as 2, or raises it to 2 before it
+ * waits again, so the next unlock looks at the queue too. Queue not empty => lock >= 2, or a woken
+ * waiter is on its way. A waiter that timed out was not woken (futexwait's contract), so it owes
+ * nobody anything.
  *
  * Bounded waiting, as in Go's sync.Mutex. The lock is freed before the woken waiter runs, so that
- * whoever runs may take it (barging: no switch per critical section). A waiter that was woken, lost,
- * and has waited 1 ms goes to the queue of &m->hand, and unlocks hand the lock over to that queue
- * until it is empty: the lock is never free meanwhile. Order: the starving waiter queues itself,
- * then makes sure that the lock is 3 (or, if it is free, takes it and hands it to the queue); the
- * holder lowers 3 to 2, then looks at the queue. All seq_cst, so either the waiter raises a 2 to 3 again,
- * which the holder sees when it frees the lock, or the holder finds the waiter. The new owner sets 3
- * again, for others may starve behind it. Tokens: see tokengive().
+ * whoever runs may take it (barging: no switch per critical section). A waiter that was woken,
+ * lost, and has waited 1 ms goes to the queue of &m->hand, and unlocks hand the lock over to that
+ * queue until it is empty: the lock is never free meanwhile. Order: the starving waiter queues
+ * itself, then makes sure that the lock is 3 (or, if it is free, takes it and hands it to the
+ * queue); the holder lowers 3 to 2, then looks at the queue. All seq_cst, so either the waiter
+ * raises a 2 to 3 again, which the holder sees when it frees the lock, or the holder finds the
+ * waiter. The new owner sets 3 again, for others may starve behind it. Tokens: see tokengive().
  *
- * Unlike Go: starving waiters have a queue of their own. In Go's order (back to the front of the one
- * queue) we would need a LIFO futexwait; at its tail, a younger head would end the starvation mode.
+ * Unlike Go: starving waiters have a queue of their own. In Go's order (back to the front of the
+ * one queue) we would need a LIFO futexwait; at its tail, a younger head would end the starvation
+ * mode.
  *
  * Rejected: libc's exchange in unlock (a compare-and-swap costs the same, and leaves room for 3);
  * long spinning (parking a G costs less than 100 pauses; the holder may sit on our own run queue).
@@ -33,28 +35,24 @@
 #include <sched.h>
 #include <sys/single_threaded.h>
 
-#pragma weak __libc_single_threaded
-
 #define COLD __attribute__((noinline, cold))
 
 enum { STARVE_NS = 1000000, MAXSPIN = 60 };
 
-int tidoffset;
+_Atomic int tidoffset;
 
 COLD int tidslow(void)
 {
 	static _Atomic bool busy; /* dlsym may allocate, and the allocator may lock a mutex */
-	int tid = selftid();
 
-	if (atomic_exchange_explicit(&busy, true, memory_order_acquire))
-		return tid;
-	/* libthread_db's description of struct pthread: bits, number, offset. */
-	const uint32_t *desc = libcsym("_thread_db_pthread_tid");
-	if (desc != NULL && desc[0] == 32 && desc[2] != 0 &&
-	    *(int *)((char *)__builtin_thread_pointer() + desc[2]) == tid)
-		tidoffset = (int)desc[2];
-	atomic_store_explicit(&busy, false, memory_order_release);
-	return tid;
+	if (!atomic_exchange_explicit(&busy, true, memory_order_acquire)) {
+		/* libthread_db's description of struct pthread: bits, number, offset. */
+		const uint32_t *desc = libcsym("_thread_db_pthread_tid");
+		if (desc != NULL && desc[0] == 32)
+			atomic_store_explicit(&tidoffset, (int)desc[2], memory_order_relaxed);
+		atomic_store_explicit(&busy, false, memory_order_release);
+	}
+	return tidoff() != 0 ? tidat(tidoff()) : selftid();
 }
 
 __attribute__((constructor)) static void tidinit(void)
@@ -78,7 +76,7 @@ bool spinnable(void)
 /* No atomic instruction is needed while libc knows of one thread and the pool has not started. */
 static inline bool alone(void)
 {
-	return &__libc_single_threaded != NULL && unlikely(__libc_single_threaded) && getg() == NULL;
+	return unlikely(__libc_single_threaded) && getg() == NULL;
 }
 
 static inline struct pmutex *pmutex(pthread_mutex_t *mutex)
@@ -109,7 +107,8 @@ static inline void own(struct pmutex *m, uint32_t users)
 	atomic_store_explicit(&m->owner, self(), memory_order_relaxed);
 }
 
-/* ---- waiting ----------------------------------------------------------------------------------- */
+/* ---- waiting -----------------------------------------------------------------------------------
+ */
 
 static void releaseslow(struct pmutex *m);
 
@@ -181,14 +180,14 @@ COLD static int acquireslow(struct pmutex *m, clockid_t clk, const struct timesp
 	for (;;) {
 		uint32_t v = atomic_load_explicit(&m->lock, memory_order_relaxed);
 		if (v == 0) {
-			if (atomic_compare_exchange_weak_explicit(&m->lock, &v, take, memory_order_acquire,
-								  memory_order_relaxed))
+			if (atomic_compare_exchange_weak_explicit(
+				&m->lock, &v, take, memory_order_acquire, memory_order_relaxed))
 				return 0;
 			continue;
 		}
 		if (v == 1) {
-			if (!atomic_compare_exchange_weak_explicit(&m->lock, &v, 2, memory_order_relaxed,
-								   memory_order_relaxed))
+			if (!atomic_compare_exchange_weak_explicit(
+				&m->lock, &v, 2, memory_order_relaxed, memory_order_relaxed))
 				continue;
 			v = 2;
 		}
@@ -204,7 +203,8 @@ COLD static int acquireslow(struct pmutex *m, clockid_t clk, const struct timesp
 	}
 }
 
-/* ---- unlocking: no access to *m after the store that gives it away ------------------------------ */
+/* ---- unlocking: no access to *m after the store that gives it away ------------------------------
+ */
 
 COLD static void releaseslow(struct pmutex *m)
 {
@@ -216,8 +216,8 @@ COLD static void releaseslow(struct pmutex *m)
 			if (tokengive(&m->hand))
 				return;
 			v = atomic_load_explicit(&m->lock, memory_order_relaxed);
-		} else if (atomic_compare_exchange_weak_explicit(&m->lock, &v, 0, memory_order_release,
-								 memory_order_relaxed)) {
+		} else if (atomic_compare_exchange_weak_explicit(
+			       &m->lock, &v, 0, memory_order_release, memory_order_relaxed)) {
 			if (v == 2)
 				futexwake(&m->lock, 1);
 			return;
@@ -233,12 +233,13 @@ static inline void release(struct pmutex *m, uint32_t users)
 	m->nusers -= users;
 	if (alone() && atomic_load_explicit(&m->lock, memory_order_relaxed) == 1)
 		atomic_store_explicit(&m->lock, 0, memory_order_relaxed);
-	else if (unlikely(!atomic_compare_exchange_strong_explicit(&m->lock, &v, 0, memory_order_release,
-								    memory_order_relaxed)))
+	else if (unlikely(!atomic_compare_exchange_strong_explicit(
+		     &m->lock, &v, 0, memory_order_release, memory_order_relaxed)))
 		releaseslow(m);
 }
 
-/* ---- the kinds --------------------------------------------------------------------------------- */
+/* ---- the kinds ---------------------------------------------------------------------------------
+ */
 
 /* As little as possible is marked: a lock that is free costs no handing over of the P. */
 COLD static int lockreal(pthread_mutex_t *mutex)
@@ -253,7 +254,8 @@ COLD static int lockreal(pthread_mutex_t *mutex)
 	return err;
 }
 
-static int lockkind(pthread_mutex_t *mutex, uint32_t users, clockid_t clk, const struct timespec *ts)
+static int lockkind(pthread_mutex_t *mutex, uint32_t users, clockid_t clk,
+		    const struct timespec *ts)
 {
 	struct pmutex *m = pmutex(mutex);
 	int type = m->kind & KIND_TYPE;
@@ -273,34 +275,27 @@ static int lockkind(pthread_mutex_t *mutex, uint32_t users, clockid_t clk, const
 		if (err != 0)
 			return err;
 	}
-	m->count = type == PTHREAD_MUTEX_RECURSIVE;
+	if (type == PTHREAD_MUTEX_RECURSIVE)
+		m->count = 1;
 	own(m, users);
 	return 0;
 }
 
-COLD static int lockwait(pthread_mutex_t *mutex)
-{
-	struct pmutex *m = pmutex(mutex);
-
-	acquireslow(m, 0, NULL);
-	own(m, 1);
-	return 0;
-}
-
-COLD static int lockother(pthread_mutex_t *mutex)
+__attribute__((noinline)) static int lockslow(pthread_mutex_t *mutex)
 {
 	return mutexours(pmutex(mutex)->kind) ? lockkind(mutex, 1, 0, NULL) : lockreal(mutex);
 }
 
+/* No call in the usual path, so that it needs no stack frame. */
 EXPORT int pthread_mutex_lock(pthread_mutex_t *mutex)
 {
 	struct pmutex *m = pmutex(mutex);
+	int off = tidoff();
 
-	if (unlikely(m->kind != PTHREAD_MUTEX_TIMED_NP))
-		return lockother(mutex);
-	if (unlikely(!tryacquire(m)))
-		return lockwait(mutex);
-	own(m, 1);
+	if (unlikely(off == 0 || !mutexnormal(m->kind) || !tryacquire(m)))
+		return lockslow(mutex);
+	m->nusers++;
+	atomic_store_explicit(&m->owner, tidat(off), memory_order_relaxed);
 	return 0;
 }
 
@@ -318,7 +313,8 @@ EXPORT int pthread_mutex_trylock(pthread_mutex_t *mutex)
 	}
 	if (!tryacquire(m))
 		return EBUSY;
-	m->count = (m->kind & KIND_TYPE) == PTHREAD_MUTEX_RECURSIVE;
+	if ((m->kind & KIND_TYPE) == PTHREAD_MUTEX_RECURSIVE)
+		m->count = 1;
 	own(m, 1);
 	return 0;
 }
@@ -353,7 +349,7 @@ static int unlockkind(pthread_mutex_t *mutex, uint32_t users)
 	return 0;
 }
 
-COLD static int unlockother(pthread_mutex_t *mutex)
+__attribute__((noinline)) static int unlockslow(pthread_mutex_t *mutex)
 {
 	if (mutexours(pmutex(mutex)->kind))
 		return unlockkind(mutex, 1);
@@ -364,13 +360,14 @@ EXPORT int pthread_mutex_unlock(pthread_mutex_t *mutex)
 {
 	struct pmutex *m = pmutex(mutex);
 
-	if (unlikely(m->kind != PTHREAD_MUTEX_TIMED_NP))
-		return unlockother(mutex);
+	if (unlikely(!mutexnormal(m->kind)))
+		return unlockslow(mutex);
 	release(m, 1);
 	return 0;
 }
 
-/* ---- around a condition wait -------------------------------------------------------------------- */
+/* ---- around a condition wait --------------------------------------------------------------------
+ */
 
 /*
  * A real mutex whose kind has an owner is asked for it too: once we are queued on the condition
@@ -388,7 +385,8 @@ int condmayunlock(pthread_mutex_t *mutex)
 
 int condunlock(pthread_mutex_t *mutex)
 {
-	return mutexours(pmutex(mutex)->kind) ? unlockkind(mutex, 0) : REAL(pthread_mutex_unlock)(mutex);
+	return mutexours(pmutex(mutex)->kind) ? unlockkind(mutex, 0)
+					      : REAL(pthread_mutex_unlock)(mutex);
 }
 
 int condrelock(pthread_mutex_t *mutex)
@@ -396,7 +394,6 @@ int condrelock(pthread_mutex_t *mutex)
 	return mutexours(pmutex(mutex)->kind) ? lockkind(mutex, 0, 0, NULL) : lockreal(mutex);
 }
 
-/* Names which old binaries link to. */
-EXPORT int __pthread_mutex_lock(pthread_mutex_t *mutex) __attribute__((alias("pthread_mutex_lock")));
-EXPORT int __pthread_mutex_trylock(pthread_mutex_t *mutex) __attribute__((alias("pthread_mutex_trylock")));
-EXPORT int __pthread_mutex_unlock(pthread_mutex_t *mutex) __attribute__((alias("pthread_mutex_unlock")));
+ALIAS(__pthread_mutex_lock, pthread_mutex_lock);
+ALIAS(__pthread_mutex_trylock, pthread_mutex_trylock);
+ALIAS(__pthread_mutex_unlock, pthread_mutex_unlock);

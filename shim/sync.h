@@ -3,49 +3,62 @@
  * sync.h: what mutex.c, cond.c, rwlock.c, sem.c, barrier.c, once.c share.
  *
  * The objects are the program's, in the size and initial values of libc's headers, and nothing is
- * allocated beside them: waiters queue on an address inside the object (futexwait, runtime/sema.c). The
- * algorithms are ours from the first call, before the pool starts and in foreign threads too, for an
- * object may be locked before the start and unlocked after it. Objects that the kernel or another
- * process must see (process-shared, robust, priority-inheriting or -protecting; told by the bits which
- * libc's init functions leave) go to the real functions, as marked system calls where they may block.
+ * allocated beside them: waiters queue on an address inside the object (futexwait, runtime/sema.c).
+ * The algorithms are ours from the first call, before the pool starts and in foreign threads too,
+ * for an object may be locked before the start and unlocked after it. Objects that the kernel or
+ * another process must see (process-shared, robust, priority-inheriting or -protecting; told by the
+ * bits which libc's init functions leave) go to the real functions, as marked system calls where
+ * they may block.
  *
  * Two rules hold for each of them:
- *   - after the store that lets somebody else go on, the object may be freed at once. From there its
- *     address is used as a key for futexwake() only;
+ *   - after the store that lets somebody else go on, the object may be freed at once. From there
+ * its address is used as a key for futexwake() only;
  *   - hence a futexwake() may come late and hit a newer object at the same address: every waiter
- *     checks what it waited for. Where a wake-up hands something over, it comes with a token in memory.
+ *     checks what it waited for. Where a wake-up hands something over, it comes with a token in
+ * memory.
  */
 #ifndef SYNC_H
 #define SYNC_H
 
 #include "shim.h"
 
-/* libc's layout (bits/struct_mutex.h) as far as we share it; `hand` is in the robust list's links. */
+/* libc's layout (bits/struct_mutex.h) as far as we share it; `hand` is in the robust list's links.
+ */
 struct pmutex {
 	_Atomic uint32_t lock; /* see mutex.c */
 	uint32_t count;	       /* recursive: depth. The owner's */
-	_Atomic int32_t owner; /* tid; written by the owner, others only compare it with themselves */
-	uint32_t nusers;       /* 1 while owned, by cond waiters too: pthread_mutex_destroy's EBUSY. The owner's */
-	int32_t kind;	       /* written by init and destroy */
+	_Atomic int32_t
+	    owner;	 /* tid; written by the owner, others only compare it with themselves */
+	uint32_t nusers; /* 1 while owned, by cond waiters too: pthread_mutex_destroy's EBUSY. The
+			    owner's */
+	int32_t kind;	 /* written by init and destroy */
 	_Atomic int16_t spins; /* how much spinning paid lately; a hint */
 	int16_t elision;
 	_Atomic uint32_t hand; /* token for a starving waiter, and the key it waits on */
 };
 
-_Static_assert(sizeof(struct pmutex) <= sizeof(pthread_mutex_t) && sizeof(pthread_mutex_t) == 40, "size");
-_Static_assert(offsetof(pthread_mutex_t, __data.__owner) == offsetof(struct pmutex, owner), "owner");
-_Static_assert(offsetof(pthread_mutex_t, __data.__nusers) == offsetof(struct pmutex, nusers), "nusers");
+_Static_assert(sizeof(struct pmutex) <= sizeof(pthread_mutex_t) && sizeof(pthread_mutex_t) == 40,
+	       "size");
+_Static_assert(offsetof(pthread_mutex_t, __data.__owner) == offsetof(struct pmutex, owner),
+	       "owner");
+_Static_assert(offsetof(pthread_mutex_t, __data.__nusers) == offsetof(struct pmutex, nusers),
+	       "nusers");
 _Static_assert(offsetof(pthread_mutex_t, __data.__kind) == offsetof(struct pmutex, kind), "kind");
 _Static_assert(offsetof(pthread_mutex_t, __data.__list) == offsetof(struct pmutex, hand), "hand");
 
 /*
- * __kind: bits 0 and 1 are the type; 4 robust, 5 priority-inheriting, 6 priority-protecting, 7 process-shared;
- * 8 and 9 are about lock elision, which we do not do. A destroyed mutex has all bits set.
+ * __kind: bits 0 and 1 are the type; 4 robust, 5 priority-inheriting, 6 priority-protecting, 7
+ * process-shared; 8 and 9 are about lock elision, which we do not do. A destroyed mutex has all
+ * bits set.
  */
-enum { KIND_TYPE = 3, KIND_OURS = 0x303 };
+enum { KIND_TYPE = 3, KIND_ELISION = 0x300 };
+static inline bool mutexnormal(int kind)
+{
+	return (kind & ~KIND_ELISION) == PTHREAD_MUTEX_TIMED_NP;
+}
 static inline bool mutexours(int kind)
 {
-	return (kind & ~KIND_OURS) == 0;
+	return (kind & ~(KIND_TYPE | KIND_ELISION)) == 0;
 }
 
 /* mutex.c, for cond.c: unlock and lock again around a wait; nusers stays as it is. */
@@ -54,18 +67,24 @@ int condunlock(pthread_mutex_t *mutex);
 int condrelock(pthread_mutex_t *mutex);
 
 /*
- * The caller's tid, as its struct pthread has it. tidoffset is 0 until tidslow() has asked libc where
- * that word is; there is no system call in it for a process that never starts the pool.
+ * The caller's tid, as its struct pthread has it. tidoffset is 0 until tidslow() has asked libc
+ * where that word is; there is no system call in it for a process that never starts the pool.
  */
-extern int tidoffset;
+extern _Atomic int tidoffset; /* written once */
 int tidslow(void);
+static inline int tidoff(void)
+{
+	return atomic_load_explicit(&tidoffset, memory_order_relaxed);
+}
+static inline int tidat(int off)
+{
+	return *(int *)((char *)__builtin_thread_pointer() + off);
+}
 static inline int self(void)
 {
-	int off = tidoffset;
+	int off = tidoff();
 
-	if (unlikely(off == 0))
-		return tidslow();
-	return *(int *)((char *)__builtin_thread_pointer() + off);
+	return likely(off != 0) ? tidat(off) : tidslow();
 }
 
 static inline bool validnsec(const struct timespec *ts)
@@ -87,16 +106,21 @@ static inline void spinpause(void)
 #endif
 }
 
+/* Names which old binaries link to. */
+#define ALIAS(name, target)                                                                        \
+	extern __typeof__(target) name                                                             \
+	    __attribute__((alias(#target), copy(target), visibility("default")))
+
 /* mutex.c: whether somebody else can be running while we spin. */
 bool spinnable(void);
 
 /*
- * Handing over. The holder, who stays the holder until it succeeds, leaves a token and wakes one who
- * waits on the token's address. True: somebody has it, or has been woken and will find it; the caller
- * has given the object away. False: nobody waits, and the token is back.
+ * Handing over. The holder, who stays the holder until it succeeds, leaves a token and wakes one
+ * who waits on the token's address. True: somebody has it, or has been woken and will find it; the
+ * caller has given the object away. False: nobody waits, and the token is back.
  *
- * It rests on the queue alone, never on a count kept in the object: such a count would be wrong in a
- * child after fork, where the waiters do not exist, and the hand-over would go to nobody.
+ * It rests on the queue alone, never on a count kept in the object: such a count would be wrong in
+ * a child after fork, where the waiters do not exist, and the hand-over would go to nobody.
  */
 static inline bool tokengive(_Atomic uint32_t *token)
 {

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * once.c: pthread_once and call_once.
+ *
+ * The control word: 0 not run; pid << 2 | 1 in progress; 2 done. The pid makes a child after fork
+ * run the function again if the thread that was running it did not come along (libc has a count of
+ * forks for this, which it does not export).
+ *
+ * No lost wake-up: a waiter waits only if the word is still "in progress" when it is queued, and
+ * whoever ends that stores first and wakes after. They wake without looking for waiters: once per
+ * control word.
+ *
+ * A function that does not return (exception, cancellation, pthread_exit) leaves the word 0: see
+ * the personality routine below. Compile with -fexceptions.
+ *
+ * Rejected: libgcc's personality routine and a landing pad. They would make libgcc_s.so a needed
+ * library of every process that inherits LD_PRELOAD; linked statically, they would read the private
+ * structures of another version's unwinder. Nor does pthread_cleanup_push see C++ exceptions.
+ */
+#include "sync.h"
+
+enum { ONCE_BUSY = 1, ONCE_DONE = 2 };
+
+_Static_assert(sizeof(pthread_once_t) == 4 && sizeof(once_flag) == 4, "size");
+
+/* A function on its way, on the stack of callonce(). They nest. */
+struct run {
+	_Atomic uint32_t *word;
+	struct run *outer;
+	uint32_t result;
+};
+
+static __thread struct run *running;
+
+static void end(struct run *r)
+{
+	running = r->outer;
+	/* Partner of the acquiring loads below. */
+	atomic_store_explicit(r->word, r->result, memory_order_release);
+	futexwake(r->word, INT32_MAX);
+}
+
+static __attribute__((noinline)) void callonce(_Atomic uint32_t *word, void (*fn)(void))
+{
+	/* The cleanup is for the return, and for the compiler to give this frame a personality. */
+	__attribute__((cleanup(end))) struct run r = {word, running, 0};
+
+	running = &r;
+	fn();
+	r.result = ONCE_DONE;
+}
+
+/*
+ * What an unwinder calls for the frame of callonce(), the only one in this library that has cleanups.
+ * When the frame is really left (not in the search for a handler), end the innermost run; we have no
+ * landing pad for it to enter, so _Unwind_Resume is never called. Hidden: nobody else gets these.
+ */
+enum { UA_CLEANUP_PHASE = 2, URC_CONTINUE_UNWIND = 8 };
+int __gcc_personality_v0(int version, int actions, uint64_t class, void *exc, void *context);
+_Noreturn void _Unwind_Resume(void *exc);
+
+int __gcc_personality_v0(int version, int actions, uint64_t class, void *exc, void *context)
+{
+	if ((actions & UA_CLEANUP_PHASE) != 0 && running != NULL)
+		end(running);
+	return URC_CONTINUE_UNWIND;
+}
+
+void _Unwind_Resume(void *exc)
+{
+	__builtin_trap();
+}
+
+static __attribute__((noinline)) void onceslow(_Atomic uint32_t *word, void (*fn)(void))
+{
+	uint32_t busy = (uint32_t)getpid() << 2 | ONCE_BUSY;
+	uint32_t w = atomic_load_explicit(word, memory_order_acquire);
+
+	while ((w & ONCE_DONE) == 0) {
+		if (w == busy) {
+			futexwait(word, busy, 0, 0);
+			w = atomic_load_explicit(word, memory_order_acquire);
+		} else if (atomic_compare_exchange_weak_explicit(
+				   word, &w, busy, memory_order_acquire, memory_order_acquire)) {
+			callonce(word, fn);
+			return;
+		}
+	}
+}
+
+EXPORT int pthread_once(pthread_once_t *once, void (*fn)(void))
+{
+	_Atomic uint32_t *word = (_Atomic uint32_t *)once;
+
+	if (unlikely((atomic_load_explicit(word, memory_order_acquire) & ONCE_DONE) == 0))
+		onceslow(word, fn);
+	return 0;
+}
+
+EXPORT void call_once(once_flag *flag, void (*fn)(void))
+{
+	pthread_once((pthread_once_t *)flag, fn);
+}
+
+ALIAS(__pthread_once, pthread_once);

@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * rwlock.c: reader-writer locks. Init and destroy are libc's: zeros, the kind and the shared flag.
+ *
+ * rw->state: WHELD, or a number of readers; with it RWAIT, WWAIT, WSTARVE: readers, writers,
+ * starving writers may be queued (on rtoken, wtoken, htoken). Readers wait while WHELD; with the
+ * kind PREFER_WRITER_NONRECURSIVE also while a writer waits (libc treats PREFER_WRITER as
+ * PREFER_READER, since POSIX lets a reader recurse; so do we).
+ *
+ * No lost wake-up. A waiter queues itself first and then, in the want...() call-backs, either finds
+ * the lock to be had and wakes its own queue, or sees it held with its flag set, or sets the flag.
+ * Who releases clears the flag in the store that releases (or hands over) and looks at the queue
+ * after that. Both seq_cst: the flag that the waiter saw was cleared later, so the queue then held
+ * the waiter. A woken waiter knows nothing about those behind it: a writer takes the lock with
+ * WWAIT set, readers are all woken at once.
+ *
+ * Who comes next. A writer hands the lock to all readers queued at that moment (they own it when
+ * they wake: a writer that passes by cannot get between), else wakes a writer; the last reader
+ * wakes a writer. That writer may be overtaken: after 1 ms it queues as starving, and starving
+ * writers are handed the lock whenever it would become free, as in mutex.c. With writer preference
+ * all writers are handed it. Readers that always overlap starve writers, as in libc, where only the
+ * writer-preferring kind helps.
+ *
+ * Handing to readers: the writer turns its lock into a read lock of its own plus one for each of
+ * the n queued, leaves n tokens, wakes n, and takes back what had no taker. While it has its own,
+ * the count cannot reach zero. nread, the number queued, is a hint only: too small, and the rest is
+ * woken without tokens; too big (a child after fork), and the tokens come back.
+ *
+ * Rejected: one queue for both (a writer at its head would stop the readers behind it); libc's
+ * explicit phases (more state than the queues need).
+ */
+#include "sync.h"
+
+struct rwlock {
+	_Atomic uint32_t state;
+	_Atomic uint32_t nread;	 /* readers queued; under their queue's lock */
+	_Atomic uint32_t rtoken; /* each a read lock for a woken reader */
+	_Atomic uint32_t wtoken; /* the write lock, for a woken writer */
+	_Atomic uint32_t htoken; /* the same, for a starving one */
+	uint32_t pad;
+	_Atomic int32_t writer; /* tid of the holder, for EDEADLK; the holder's */
+	uint32_t shared;	/* written by init, as kind */
+	uint32_t pad1[4];
+	uint32_t kind;
+	uint32_t pad2;
+};
+
+_Static_assert(sizeof(struct rwlock) == sizeof(pthread_rwlock_t) && sizeof(pthread_rwlock_t) == 56,
+	       "size");
+_Static_assert(offsetof(pthread_rwlock_t, __data.__cur_writer) == offsetof(struct rwlock, writer),
+	       "writer");
+_Static_assert(offsetof(pthread_rwlock_t, __data.__shared) == offsetof(struct rwlock, shared),
+	       "shared");
+_Static_assert(offsetof(pthread_rwlock_t, __data.__flags) == offsetof(struct rwlock, kind), "kind");
+
+#define WHELD 0x80000000u
+#define WWAIT 0x40000000u
+#define RWAIT 0x20000000u
+#define WSTARVE 0x10000000u
+#define READERS 0x0fffffffu
+
+enum { STARVE_NS = 1000000 };
+
+/* Every step of a protocol is a compare-and-swap; the fast paths below have weaker orders. */
+static inline bool cas(struct rwlock *rw, uint32_t *s, uint32_t new)
+{
+	return atomic_compare_exchange_weak_explicit(&rw->state, s, new, memory_order_seq_cst,
+						     memory_order_seq_cst);
+}
+
+static inline uint32_t state(struct rwlock *rw)
+{
+	return atomic_load_explicit(&rw->state, memory_order_seq_cst);
+}
+
+static inline bool prefersw(const struct rwlock *rw)
+{
+	return rw->kind == PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP;
+}
+
+static inline bool rmaytake(const struct rwlock *rw, uint32_t s)
+{
+	return (s & (prefersw(rw) ? WHELD | WWAIT | WSTARVE : WHELD)) == 0;
+}
+
+static inline bool wmaytake(uint32_t s)
+{
+	return (s & (WHELD | READERS)) == 0;
+}
+
+/* ---- releasing: no access to *rw after the store that gives the last of it away -----------------
+ */
+
+static void wrelease(struct rwlock *rw);
+
+/* Gives back k read locks. */
+static __attribute__((noinline)) void rrelease(struct rwlock *rw, uint32_t k)
+{
+	uint32_t s = state(rw);
+
+	for (;;) {
+		if ((s & READERS) < k)
+			return; /* was not locked: the program's error */
+		if ((s & READERS) > k) {
+			if (cas(rw, &s, s - k))
+				return;
+		} else if ((s & WSTARVE) != 0 || ((s & WWAIT) != 0 && prefersw(rw))) {
+			/* Take it for the writers' queue, and hand it over as a writer does. */
+			if (cas(rw, &s, (s & ~READERS) | WHELD)) {
+				wrelease(rw);
+				return;
+			}
+		} else if (cas(rw, &s, s & (s & WWAIT ? RWAIT : 0))) {
+			if ((s & WWAIT) != 0 && futexwake(&rw->wtoken, 1) > 0)
+				return;
+			if ((s & RWAIT) != 0)
+				futexwake(&rw->rtoken, INT32_MAX);
+			return;
+		}
+	}
+}
+
+/* Takes back up to n tokens; how many. */
+static uint32_t takeback(_Atomic uint32_t *token, uint32_t n)
+{
+	uint32_t k = 0;
+
+	while (k < n && tokentake(token))
+		k++;
+	return k;
+}
+
+/* From WHELD with RWAIT, seen as s. False: s was stale, and is new. */
+static bool handreaders(struct rwlock *rw, uint32_t *s)
+{
+	uint32_t n = atomic_load_explicit(&rw->nread, memory_order_relaxed), woken;
+
+	n = n < READERS / 2 ? n : READERS / 2;
+	if (!cas(rw, s, (*s & (WWAIT | WSTARVE)) | (n + 1)))
+		return false;
+	atomic_fetch_add_explicit(&rw->rtoken, n, memory_order_release);
+	woken = (uint32_t)futexwake(&rw->rtoken, (int)n);
+	if (woken == n)
+		futexwake(&rw->rtoken, INT32_MAX); /* who came meanwhile, or all if n was wrong */
+	rrelease(rw, 1 + takeback(&rw->rtoken, n - woken));
+	return true;
+}
+
+/* Gives back the write lock, held by the caller or taken for the writers' queue. */
+static __attribute__((noinline)) void wrelease(struct rwlock *rw)
+{
+	uint32_t s = state(rw);
+
+	for (;;) {
+		if (!prefersw(rw) && (s & RWAIT) != 0) {
+			if (handreaders(rw, &s))
+				return;
+		} else if ((s & WSTARVE) != 0) {
+			if (cas(rw, &s, s & ~WSTARVE)) {
+				if (tokengive(&rw->htoken))
+					return;
+				s = state(rw);
+			}
+		} else if ((s & WWAIT) != 0 && prefersw(rw)) {
+			if (cas(rw, &s, s & ~WWAIT)) {
+				if (tokengive(&rw->wtoken))
+					return;
+				s = state(rw);
+			}
+		} else if ((s & RWAIT) != 0) {
+			if (handreaders(rw, &s))
+				return;
+		} else if (cas(rw, &s, 0)) {
+			if ((s & WWAIT) != 0)
+				futexwake(&rw->wtoken, 1);
+			return;
+		}
+	}
+}
+
+/* ---- waiting -----------------------------------------------------------------------------------
+ */
+
+/* The caller is queued: set the flag, or wake the queue if the lock can be had. */
+static void wantread(void *arg)
+{
+	struct rwlock *rw = arg;
+	uint32_t s = state(rw);
+
+	while (!rmaytake(rw, s))
+		if ((s & RWAIT) != 0 || cas(rw, &s, s | RWAIT))
+			return;
+	futexwake(&rw->rtoken, INT32_MAX);
+}
+
+static void wantwrite(void *arg)
+{
+	struct rwlock *rw = arg;
+	uint32_t s = state(rw);
+
+	while (!wmaytake(s))
+		if ((s & WWAIT) != 0 || cas(rw, &s, s | WWAIT))
+			return;
+	futexwake(&rw->wtoken, 1);
+}
+
+static void wantstarve(void *arg)
+{
+	struct rwlock *rw = arg;
+	uint32_t s = state(rw);
+
+	while (!wmaytake(s))
+		if ((s & WSTARVE) != 0 || cas(rw, &s, s | WSTARVE))
+			return;
+	futexwake(&rw->htoken, 1);
+}
+
+/*
+ * A writer gives up. Its flag must not outlive it: it would stop readers where writers are
+ * preferred, and make a try fail for nothing elsewhere. Clear the flags and let those who wait look
+ * again.
+ */
+static void wgiveup(struct rwlock *rw)
+{
+	atomic_fetch_and_explicit(&rw->state, ~(WWAIT | WSTARVE | RWAIT), memory_order_seq_cst);
+	futexwake(&rw->htoken, 1);
+	futexwake(&rw->wtoken, 1);
+	futexwake(&rw->rtoken, INT32_MAX);
+}
+
+static __attribute__((noinline)) int rdlockslow(struct rwlock *rw, clockid_t clk,
+						const struct timespec *ts)
+{
+	uint64_t deadline = ts != NULL ? absdeadline(clk, ts) : 0;
+	uint32_t s = state(rw);
+
+	for (;;) {
+		if ((s & WHELD) != 0 &&
+		    atomic_load_explicit(&rw->writer, memory_order_relaxed) == self())
+			return EDEADLK;
+		while (rmaytake(rw, s)) {
+			if ((s & READERS) == READERS)
+				return EAGAIN;
+			if (cas(rw, &s, s + 1))
+				return 0;
+		}
+		int err = futexwaitunlock(&rw->rtoken, &rw->nread, wantread, rw, deadline, 0);
+		if (tokentake(&rw->rtoken))
+			return 0;
+		if (err == -ETIMEDOUT)
+			return ETIMEDOUT;
+		s = state(rw);
+	}
+}
+
+static __attribute__((noinline)) int wrlockslow(struct rwlock *rw, clockid_t clk,
+						const struct timespec *ts)
+{
+	uint64_t deadline = ts != NULL ? absdeadline(clk, ts) : 0, since = 0;
+	uint32_t s = state(rw), more = 0; /* others may be queued behind us */
+	bool starving = false;
+
+	for (;;) {
+		if ((s & WHELD) != 0 &&
+		    atomic_load_explicit(&rw->writer, memory_order_relaxed) == self())
+			return EDEADLK;
+		while (wmaytake(s))
+			if (cas(rw, &s, s | WHELD | more))
+				goto taken;
+		if (since == 0)
+			since = nanotime();
+		else if (!starving)
+			starving = more != 0 && nanotime() - since > STARVE_NS;
+		_Atomic uint32_t *token = starving ? &rw->htoken : &rw->wtoken;
+		int err = futexwaitunlock(token, NULL, starving ? wantstarve : wantwrite, rw,
+					  deadline, 0);
+		more |= starving ? WSTARVE : WWAIT;
+		if (tokentake(token)) {
+			atomic_fetch_or_explicit(&rw->state, more, memory_order_relaxed);
+			goto taken;
+		}
+		if (err == -ETIMEDOUT) {
+			wgiveup(rw);
+			return ETIMEDOUT;
+		}
+		s = state(rw);
+	}
+taken:
+	atomic_store_explicit(&rw->writer, self(), memory_order_relaxed);
+	return 0;
+}
+
+/* ---- the calls ---------------------------------------------------------------------------------
+ */
+
+static inline struct rwlock *rwlock(pthread_rwlock_t *rwlock)
+{
+	return (struct rwlock *)rwlock;
+}
+
+/* No flag set, fewer than the most readers: nothing to think about. */
+static inline bool tryread(struct rwlock *rw)
+{
+	uint32_t s = atomic_load_explicit(&rw->state, memory_order_relaxed);
+
+	while (likely(s < READERS))
+		if (atomic_compare_exchange_weak_explicit(
+			&rw->state, &s, s + 1, memory_order_acquire, memory_order_relaxed))
+			return true;
+	return false;
+}
+
+static inline bool trywrite(struct rwlock *rw)
+{
+	uint32_t s = 0;
+	int off = tidoff();
+
+	if (off == 0 || !atomic_compare_exchange_strong_explicit(
+			    &rw->state, &s, WHELD, memory_order_acquire, memory_order_relaxed))
+		return false;
+	atomic_store_explicit(&rw->writer, tidat(off), memory_order_relaxed);
+	return true;
+}
+
+#define RWREAL(try, call)                                                                          \
+	({                                                                                         \
+		int err_ = try;                                                                    \
+		if (err_ == EBUSY) {                                                               \
+			entersyscallblock();                                                       \
+			err_ = call;                                                               \
+			exitsyscall();                                                             \
+		}                                                                                  \
+		err_;                                                                              \
+	})
+
+static __attribute__((noinline)) int rdlockother(pthread_rwlock_t *lock)
+{
+	if (rwlock(lock)->shared)
+		return RWREAL(REAL(pthread_rwlock_tryrdlock)(lock),
+			      REAL(pthread_rwlock_rdlock)(lock));
+	return rdlockslow(rwlock(lock), 0, NULL);
+}
+
+EXPORT int pthread_rwlock_rdlock(pthread_rwlock_t *lock)
+{
+	if (likely(!rwlock(lock)->shared && tryread(rwlock(lock))))
+		return 0;
+	return rdlockother(lock);
+}
+
+EXPORT int pthread_rwlock_tryrdlock(pthread_rwlock_t *lock)
+{
+	struct rwlock *rw = rwlock(lock);
+
+	if (unlikely(rw->shared))
+		return REAL(pthread_rwlock_tryrdlock)(lock);
+	if (likely(tryread(rw)))
+		return 0;
+	for (uint32_t s = state(rw); rmaytake(rw, s);) {
+		if ((s & READERS) == READERS)
+			return EAGAIN;
+		if (cas(rw, &s, s + 1))
+			return 0;
+	}
+	return EBUSY;
+}
+
+EXPORT int pthread_rwlock_clockrdlock(pthread_rwlock_t *lock, clockid_t clk,
+				      const struct timespec *ts)
+{
+	if (!validclock(clk) || !validnsec(ts))
+		return EINVAL;
+	if (unlikely(rwlock(lock)->shared))
+		return RWREAL(REAL(pthread_rwlock_tryrdlock)(lock),
+			      REAL(pthread_rwlock_clockrdlock)(lock, clk, ts));
+	return tryread(rwlock(lock)) ? 0 : rdlockslow(rwlock(lock), clk, ts);
+}
+
+EXPORT int pthread_rwlock_timedrdlock(pthread_rwlock_t *lock, const struct timespec *ts)
+{
+	return pthread_rwlock_clockrdlock(lock, CLOCK_REALTIME, ts);
+}
+
+static __attribute__((noinline)) int wrlockother(pthread_rwlock_t *lock)
+{
+	if (rwlock(lock)->shared)
+		return RWREAL(REAL(pthread_rwlock_trywrlock)(lock),
+			      REAL(pthread_rwlock_wrlock)(lock));
+	return wrlockslow(rwlock(lock), 0, NULL);
+}
+
+EXPORT int pthread_rwlock_wrlock(pthread_rwlock_t *lock)
+{
+	if (likely(!rwlock(lock)->shared && trywrite(rwlock(lock))))
+		return 0;
+	return wrlockother(lock);
+}
+
+EXPORT int pthread_rwlock_trywrlock(pthread_rwlock_t *lock)
+{
+	struct rwlock *rw = rwlock(lock);
+
+	if (unlikely(rw->shared))
+		return REAL(pthread_rwlock_trywrlock)(lock);
+	if (likely(trywrite(rw)))
+		return 0;
+	for (uint32_t s = state(rw); wmaytake(s);)
+		if (cas(rw, &s, s | WHELD)) {
+			atomic_store_explicit(&rw->writer, self(), memory_order_relaxed);
+			return 0;
+		}
+	return EBUSY;
+}
+
+EXPORT int pthread_rwlock_clockwrlock(pthread_rwlock_t *lock, clockid_t clk,
+				      const struct timespec *ts)
+{
+	if (!validclock(clk) || !validnsec(ts))
+		return EINVAL;
+	if (unlikely(rwlock(lock)->shared))
+		return RWREAL(REAL(pthread_rwlock_trywrlock)(lock),
+			      REAL(pthread_rwlock_clockwrlock)(lock, clk, ts));
+	return trywrite(rwlock(lock)) ? 0 : wrlockslow(rwlock(lock), clk, ts);
+}
+
+EXPORT int pthread_rwlock_timedwrlock(pthread_rwlock_t *lock, const struct timespec *ts)
+{
+	return pthread_rwlock_clockwrlock(lock, CLOCK_REALTIME, ts);
+}
+
+/* Whoever unlocks a write lock is its owner: there is one. */
+static __attribute__((noinline)) int unlockslow(pthread_rwlock_t *lock)
+{
+	struct rwlock *rw = rwlock(lock);
+
+	if (rw->shared)
+		return REAL(pthread_rwlock_unlock)(lock);
+	if ((state(rw) & WHELD) == 0) {
+		rrelease(rw, 1);
+	} else {
+		atomic_store_explicit(&rw->writer, 0, memory_order_relaxed);
+		wrelease(rw);
+	}
+	return 0;
+}
+
+EXPORT int pthread_rwlock_unlock(pthread_rwlock_t *lock)
+{
+	struct rwlock *rw = rwlock(lock);
+	uint32_t s = atomic_load_explicit(&rw->state, memory_order_relaxed);
+
+	if (unlikely(rw->shared))
+		return unlockslow(lock);
+	while (likely(s - 1 < READERS))
+		if (atomic_compare_exchange_weak_explicit(
+			&rw->state, &s, s - 1, memory_order_release, memory_order_relaxed))
+			return 0;
+	if (likely(s == WHELD)) {
+		atomic_store_explicit(&rw->writer, 0, memory_order_relaxed);
+		if (atomic_compare_exchange_strong_explicit(&rw->state, &s, 0, memory_order_release,
+							    memory_order_relaxed))
+			return 0;
+	}
+	return unlockslow(lock);
+}
+
+ALIAS(__pthread_rwlock_rdlock, pthread_rwlock_rdlock);
+ALIAS(__pthread_rwlock_tryrdlock, pthread_rwlock_tryrdlock);
+ALIAS(__pthread_rwlock_wrlock, pthread_rwlock_wrlock);
+ALIAS(__pthread_rwlock_trywrlock, pthread_rwlock_trywrlock);
+ALIAS(__pthread_rwlock_unlock, pthread_rwlock_unlock);
