@@ -109,6 +109,13 @@ int futexwaitunlock(const void *addr, _Atomic uint32_t *count, void (*unlock)(vo
 /* Wakes up to n waiters, oldest first; returns how many. Any thread; async-signal-safe by deferral. */
 int futexwake(const void *addr, int n);
 
+/* ---- loading (tlsdl.c, arch/) -------------------------------------------------------------------- */
+/* Around the program's dlopen(): new modules' static TLS is initialised in every G. any thread */
+bool tlsdlbegin(void);
+void tlsdlend(bool begun);
+/* fn(a, b, c) with a return address in the code at or after `near`: libc looks up by it who calls. */
+void *callas(const void *near, const void *fn, uintptr_t a, uintptr_t b, uintptr_t c);
+
 /* ---- fork (start.c): around the real call, on the forking thread -------------------------------- */
 void forkprepare(void);
 void forkparent(void);

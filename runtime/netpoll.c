@@ -63,7 +63,7 @@ static int high(int fd)
 	/* Out of the way of programs that expect low numbers, but not so high that the kernel's table of
 	 * descriptors (copied by each fork) grows. */
 	SC4(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &rl);
-	hi = SC3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, rl.rlim_cur > 1024 ? 1000 : rl.rlim_cur > 64 ? (long)rl.rlim_cur - 16 : 3);
+	hi = SC3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, rl.rlim_cur > 2048 ? 1024 /* beyond select() */ : rl.rlim_cur > 1024 ? 1000 : rl.rlim_cur > 64 ? (long)rl.rlim_cur - 16 : 3);
 	if (hi < 0)
 		return fd;
 	SC1(SYS_close, fd);

@@ -7,6 +7,7 @@
  * detaches it: gp->joinstate decides by one CAS who buries it.
  */
 #include "runtime.h"
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -145,7 +146,10 @@ int newproc(const struct newattr *attr, void *(*fn)(void *), void *arg, uintptr_
 	gp->arg = arg;
 	gp->retval = NULL;
 	gp->detached = attr->detached;
-	gp->name[0] = 0;
+	if (self != NULL) /* inherited, as the kernel's comm is */
+		memcpy(gp->name, self->name, sizeof(gp->name));
+	else
+		gp->name[0] = 0;
 	gp->inruntime = 1; /* until gostart's enterforeign() */
 	gp->sigmask = attr->hasmask ? *(const uint64_t *)&attr->mask : self ? self->sigmask : 0;
 	atomic_store_explicit(&gp->sigwake, 0, memory_order_relaxed);
@@ -196,7 +200,7 @@ int gojoin(struct g *gp, void **retval, uint64_t deadline)
 
 	if (gp == getg())
 		return -EDEADLK;
-	if (deadline == 1 && atomic_load_explicit(&gp->joinstate, memory_order_acquire) == Joinable)
+	if (deadline == 1 && atomic_load_explicit(&gp->status, memory_order_acquire) != Gdead)
 		return -EBUSY;
 	if (atomic_compare_exchange_strong_explicit(&gp->joinstate, &st, Joining, memory_order_acq_rel,
 						    memory_order_acquire)) {
@@ -240,8 +244,10 @@ int godetach(struct g *gp)
 
 void goinfo(struct g *gp, struct ginfo *out)
 {
-	out->stackaddr = gp->stack.lo;
-	out->stacksize = gp->stacksize;
+	/* As glibc reports it: TLS and TCB are the top of the stack (collectors that scan stacks rely on it). The
+	 * frames' lowest bytes, as many as TLS takes, are then not reported, and to spare. */
+	out->stacksize = gp->stacksize & ~(size_t)63;
+	out->stackaddr = gp->userstack || gp->area == NULL ? gp->stack.lo : stackend(gp) - out->stacksize;
 	out->guardsize = gp->guardsize;
 	out->detached = atomic_load(&gp->joinstate) == Detached;
 	out->ismain = gp->ismain;
@@ -254,6 +260,13 @@ void gosetname(struct g *gp, const char *name)
 
 	memcpy(gp->name, name, n);
 	gp->name[n] = 0;
+	if (gp->ismain) { /* the process's name as ps(1) shows it: that of its first kernel thread */
+		long fd = SC4(SYS_openat, AT_FDCWD, "/proc/self/comm", O_WRONLY | O_CLOEXEC, 0);
+		if (fd >= 0) {
+			SC3(SYS_write, fd, gp->name, n);
+			SC1(SYS_close, fd);
+		}
+	}
 }
 
 void gogetname(struct g *gp, char name[16])

@@ -486,7 +486,7 @@ static noreturn void execute(struct m *mp, struct g *gp, bool inherit)
 	gogo(gp);
 }
 
-void goready(struct g *gp)
+static void ready(struct g *gp, bool next)
 {
 	struct g *self = getg();
 	struct m *mp = self ? self->m : NULL;
@@ -496,7 +496,7 @@ void goready(struct g *gp)
 	if (pp != NULL) {
 		if (!self->isg0 && self->inruntime == 0)
 			throw("goready: the P is lent");
-		runqput(pp, gp, true);
+		runqput(pp, gp, next);
 		maybewake(pp);
 		return;
 	}
@@ -504,6 +504,18 @@ void goready(struct g *gp)
 	globrunqput(gp);
 	unlock(&sched.lock);
 	wakep();
+}
+
+/* Runs next on this P: it was woken by the G that runs, which is about to wait for it more often than not. */
+void goready(struct g *gp)
+{
+	ready(gp, true);
+}
+
+/* Behind the others: one of many that become ready together, in the order in which they did. */
+void goreadylast(struct g *gp)
+{
+	ready(gp, false);
 }
 
 /* Readies a list of claimed Gs (linked by schedlink). Any thread. */

@@ -188,6 +188,7 @@ int tlsinit(void);		    /* once, single-threaded; 0 or -errno with a message */
 int stackinit(size_t tlssize, size_t tlsalign, size_t tcbsize, size_t stacksize, size_t guardsize);
 int stackalloc(struct g *gp, size_t stacksize, size_t guardsize, void *userstack);
 void stackset(struct g *gp, size_t stacksize, size_t guardsize, void *userstack); /* a recycled G that stackfits */
+char *stackend(const struct g *gp); /* where gp's area, its TLS and TCB included, ends */
 void stackfree(struct g *gp);	    /* area back to its class's free list */
 bool stackfits(const struct g *gp, size_t stacksize, size_t guardsize, void *userstack);
 size_t stackscavenge(struct g *gp); /* gives a dead G's stack pages back; bytes dropped */
@@ -200,12 +201,6 @@ void tlsexit(struct g *gp);	    /* on gp, last of all: thread_local and TSD dest
 void gostart(struct g *gp);	    /* first C function of a G: runs gp->fn, ends in goexit() */
 bool gexitinit(void);		    /* libc's names a thread's end needs. From tlsinit() */
 void unwindmain(struct g *gp);	    /* makes main's forced unwind end in our hands. gexit.c */
-/*
- * Around the program's dlopen() and dlmopen(), on the thread that calls it (parks not; any thread): new modules' static
- * TLS is initialised in every G. tlsdlend(tlsdlbegin()). tlsdl.c
- */
-bool tlsdlbegin(void);
-void tlsdlend(bool begun);
 void tlsdlinit(void);		    /* from tlsinit() */
 void *libcown(const char *name);    /* libc's own, whoever else is preloaded. libc.c */
 
@@ -322,6 +317,7 @@ void parkabort(struct g *gp); /* the park is not wanted after all; late wakers l
 bool parkclaim(struct g *gp, uint64_t ticket, enum wakereason r, bool *parked);
 bool gowake(struct g *gp, uint64_t ticket, enum wakereason r); /* parkclaim + goready. any thread */
 void goready(struct g *gp);   /* Gwaiting -> Grunnable, soon on this P. any thread */
+void goreadylast(struct g *gp); /* the same, behind those already queued */
 noreturn void goexit(struct g *gp);
 noreturn void schedule(struct m *mp);
 void injectglist(struct g *list, int32_t n); /* linked by schedlink, all Gwaiting. any thread */

@@ -348,6 +348,11 @@ bool stackfits(const struct g *gp, size_t stacksize, size_t guardsize, void *use
 	       gp->area->class->stack == stacksize && gp->area->class->guard == guardsize;
 }
 
+char *stackend(const struct g *gp)
+{
+	return gp->area->base + gp->area->class->size;
+}
+
 void stackfree(struct g *gp)
 {
 	struct area *a = gp->area;

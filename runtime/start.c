@@ -11,6 +11,7 @@
 #include "runtime.h"
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 static mutex startlock;
@@ -101,6 +102,7 @@ static int start(void)
 			return refuse("no memory", err);
 		gp->ismain = true;
 		sched.maing = gp;
+		SC5(SYS_prctl, PR_GET_NAME, gp->name, 0, 0, 0);
 		if (gp->tcb == NULL)
 			tlsmain(gp, false);
 		runtime_g = gp;

@@ -237,8 +237,12 @@ uint64_t checktimers(struct p *pp, uint64_t now, bool *ran)
 		uint64_t ticket = atomic_load_explicit(&t->ticket, memory_order_relaxed);
 		settop(pp);
 		unlock(&pp->timerlock);
-		if (gowake(gp, ticket, WakeTimeout))
+		bool parked;
+		if (parkclaim(gp, ticket, WakeTimeout, &parked)) {
 			*ran = true;
+			if (parked)
+				goreadylast(gp);
+		}
 		lock(&pp->timerlock);
 	}
 	settop(pp);

@@ -140,27 +140,43 @@ static ssize_t waitread(struct polldesc *pd, const struct iovec *iov, int cnt)
 	}
 }
 
-/* A blocking write goes on until all is written; iov is a copy that may be changed. */
-static ssize_t waitwrite(struct polldesc *pd, struct iovec *iov, int cnt)
+/*
+ * A blocking write to a stream goes on until all is written. The caller's vector is looked at only after
+ * the kernel has accepted it, for it may point nowhere; what is left of a piece goes in a call of its own.
+ */
+static ssize_t waitwrite(struct polldesc *pd, const struct iovec *iov, int cnt)
 {
 	struct waitop op = waitop(pd, PD_WRITE);
-	size_t want = iovlen(iov, cnt), done = 0;
+	bool stream = kindof(pd) == FD_PIPE || kindof(pd) == FD_TCP || kindof(pd) == FD_STREAM;
+	size_t done = 0, part = 0; /* part: bytes of iov[0] that are written */
 
 	for (;;) {
 		ssize_t r;
 		if (pdtry(pd, PD_WRITE)) {
-			r = attempt(pd, iov, cnt, PD_WRITE);
+			if (part != 0) {
+				struct iovec rest = {(char *)iov->iov_base + part, iov->iov_len - part};
+				r = attempt(pd, &rest, 1, PD_WRITE);
+			} else {
+				r = attempt(pd, iov, cnt, PD_WRITE);
+			}
 			if (r != -EAGAIN)
 				pdleft(pd, PD_WRITE);
 			if (r >= 0) {
 				done += (size_t)r;
-				if (done >= want || kindof(pd) != FD_PIPE)
+				if (!stream)
 					return (ssize_t)done;
-				iovskip(&iov, &cnt, (size_t)r);
+				for (part += (size_t)r; cnt > 0 && part >= iov->iov_len; iov++, cnt--)
+					part -= iov->iov_len;
+				if (cnt == 0)
+					return (ssize_t)done;
 				continue;
 			}
 			if (r != -EAGAIN)
 				return done ? (ssize_t)done : r;
+			if (kindof(pd) == FD_DGRAM) { /* as socksend(): a full peer may be invisible to poll */
+				pdleft(pd, PD_WRITE);
+				return marked(pd, iov, cnt, PD_WRITE);
+			}
 		}
 		r = opwait(&op);
 		if (r == -EPERM)
@@ -223,14 +239,12 @@ EXPORT ssize_t readv(int fd, const struct iovec *iov, int cnt)
 {
 	struct polldesc *pd = waitable(fd);
 
-	if (pd == NULL || cnt <= 0 || cnt > IOV_MAX || iovlen(iov, cnt) == 0)
+	if (pd == NULL || cnt <= 0 || cnt > IOV_MAX)
 		return REAL(readv)(fd, iov, cnt);
-	struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)cnt};
 	switch (kindof(pd)) {
 	case FD_TCP:
 	case FD_STREAM:
 	case FD_DGRAM:
-		return ret_errno(sockrecvmsg(pd, &m, 0));
 	case FD_PIPE:
 	case FD_EVENT:
 	case FD_TTY:
@@ -244,24 +258,16 @@ EXPORT ssize_t writev(int fd, const struct iovec *iov, int cnt)
 {
 	struct polldesc *pd = waitable(fd);
 
-	if (pd == NULL || cnt <= 0 || cnt > IOV_MAX || iovlen(iov, cnt) == 0)
+	if (pd == NULL || cnt <= 0 || cnt > IOV_MAX)
 		return REAL(writev)(fd, iov, cnt);
-	struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)cnt};
 	switch (kindof(pd)) {
 	case FD_TCP:
 	case FD_STREAM:
 	case FD_DGRAM:
-		return ret_errno(socksendmsg(pd, &m, 0));
 	case FD_PIPE:
 	case FD_EVENT:
-	case FD_TTY: {
-		/* Small stacks: a long vector that would block is the kernel's business. */
-		struct iovec copy[16];
-		if (cnt > 16)
-			return MARKED(REAL(writev)(fd, iov, cnt));
-		memcpy(copy, iov, (size_t)cnt * sizeof(*iov));
-		return ret_errno(waitwrite(pd, copy, cnt));
-	}
+	case FD_TTY:
+		return ret_errno(waitwrite(pd, iov, cnt));
 	default:
 		return MARKED(REAL(writev)(fd, iov, cnt));
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  * protos.h: the headers whose types names.def needs. */
 #include <dirent.h>
+#include <dlfcn.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>

@@ -50,9 +50,25 @@ static void takeattr(struct newattr *na, const pthread_attr_t *attr)
 		na->hasmask = true;
 }
 
+static struct newattr defaults = {.guardsize = 4096};
+
+EXPORT int pthread_setattr_default_np(const pthread_attr_t *attr)
+{
+	int err = REAL(pthread_setattr_default_np)(attr);
+	pthread_attr_t now;
+
+	/* Read back: libc fills in what attr leaves open. */
+	if (err == 0 && (err = pthread_getattr_default_np(&now)) == 0) {
+		pthread_attr_getstacksize(&now, &defaults.stacksize);
+		pthread_attr_getguardsize(&now, &defaults.guardsize);
+		pthread_attr_destroy(&now);
+	}
+	return err;
+}
+
 EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
 {
-	struct newattr na = {.guardsize = 4096};
+	struct newattr na = defaults;
 	int err;
 
 	if (schedinit() != 0 || (attr != NULL && wantskernel(attr)))
@@ -160,9 +176,8 @@ EXPORT int pthread_getattr_np(pthread_t t, pthread_attr_t *attr)
 EXPORT int pthread_setname_np(pthread_t t, const char *name)
 {
 	struct g *gp = gofthread(t);
-	struct ginfo gi;
 
-	if (gp == NULL || (goinfo(gp, &gi), gi.ismain)) /* main's name is the process's, and the kernel has it */
+	if (gp == NULL)
 		return REAL(pthread_setname_np)(t, name);
 	if (strlen(name) > 15)
 		return ERANGE;
@@ -173,9 +188,8 @@ EXPORT int pthread_setname_np(pthread_t t, const char *name)
 EXPORT int pthread_getname_np(pthread_t t, char *buf, size_t size)
 {
 	struct g *gp = gofthread(t);
-	struct ginfo gi;
 
-	if (gp == NULL || (goinfo(gp, &gi), gi.ismain))
+	if (gp == NULL)
 		return REAL(pthread_getname_np)(t, buf, size);
 	if (size < 16)
 		return ERANGE;

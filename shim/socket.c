@@ -382,8 +382,6 @@ EXPORT int accept(int fd, struct sockaddr *a, socklen_t *alen)
 static int waitconnect(struct polldesc *pd, const struct sockaddr *a, socklen_t alen)
 {
 	struct waitop op = waitop(pd, PD_WRITE);
-	int err = 0;
-	socklen_t len = sizeof(err);
 	long fl = SC3(SYS_fcntl, pd->fd, F_GETFL, 0);
 
 	atomic_store(&pd->wready, 0);
@@ -405,8 +403,9 @@ static int waitconnect(struct polldesc *pd, const struct sockaddr *a, socklen_t 
 			break;
 	}
 	pdleft(pd, PD_WRITE);
-	SC5(SYS_getsockopt, pd->fd, SOL_SOCKET, SO_ERROR, &err, &len);
-	return -err;
+	/* Not SO_ERROR: the second call also moves the socket on from "connecting". It does not block. */
+	r = SC3(SYS_connect, pd->fd, a, alen);
+	return (int)r;
 }
 
 EXPORT int connect(int fd, const struct sockaddr *a, socklen_t alen)

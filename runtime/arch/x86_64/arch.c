@@ -71,3 +71,18 @@ void gostartcall(struct g *gp, void *hi)
 	__asm__ volatile("fnstcw %0" : "=m"(*((uint16_t *)sp + 2)));
 	gp->sched.sp = sp;
 }
+
+/*
+ * A ret instruction is the byte 0xc3, wherever it stands: the caller's own function has one not far
+ * behind. If not within its page, our own return address has to do (RUNPATH is then not the caller's).
+ */
+__attribute__((visibility("hidden"))) void *callas(const void *near, const void *fn, uintptr_t a, uintptr_t b, uintptr_t c)
+{
+	const unsigned char *p = near, *end = (const unsigned char *)(((uintptr_t)near | 4095) + 1);
+
+	while (p < end && *p != 0xc3)
+		p++;
+	if (p == end)
+		return ((void *(*)(uintptr_t, uintptr_t, uintptr_t))fn)(a, b, c);
+	return callfrom(p, fn, a, b, c);
+}

@@ -67,6 +67,9 @@ void gostartcall(struct g *gp, void *hi);
  */
 long clone_m(void *stack, void *tcb, int *ptid, int *ctid, void (*fn)(void *), void *arg);
 
+/* Calls fn(a, b, c) with `ret`, where a ret instruction stands, as its return address. */
+void *callfrom(const void *ret, const void *fn, uintptr_t a, uintptr_t b, uintptr_t c);
+
 static inline int64_t cputicks(void)
 {
 	uint32_t lo, hi;

@@ -170,6 +170,38 @@ mainunwound:
 	.size	mainunwound, .-mainunwound
 
 /*
+ * void *callfrom(const void *ret, void *(*fn)(), uintptr_t a, uintptr_t b, uintptr_t c)
+ * Calls fn(a, b, c) so that it sees `ret`, the address of a ret instruction, as its return address;
+ * from there the call comes back here.
+ */
+	.globl	callfrom
+	.hidden	callfrom
+	.type	callfrom, @function
+	.p2align 4
+callfrom:
+	.cfi_startproc
+	push	%rbp
+	.cfi_def_cfa_offset 16
+	.cfi_offset rbp, -16
+	mov	%rsp, %rbp
+	.cfi_def_cfa_register rbp
+	mov	%rdi, %r10
+	mov	%rsi, %r11
+	mov	%rdx, %rdi
+	mov	%rcx, %rsi
+	mov	%r8, %rdx
+	lea	1f(%rip), %rax
+	push	%rax
+	push	%r10
+	jmp	*%r11
+1:	mov	%rbp, %rsp
+	pop	%rbp
+	.cfi_def_cfa rsp, 8
+	ret
+	.cfi_endproc
+	.size	callfrom, .-callfrom
+
+/*
  * long clone_m(void *stack, void *tcb, int *ptid, int *ctid, void (*fn)(void *), void *arg)
  * No CLONE_DETACHED-like forms and no clone3: the kernel reads nothing but registers.
  */
