@@ -21,6 +21,15 @@ static void *sleeps(void *arg)
 	return arg;
 }
 
+/* Down to the guard page. */
+static __attribute__((noinline)) int overflow(volatile char *above)
+{
+	volatile char frame[4000];
+
+	frame[0] = above ? above[0] : 1;
+	return frame[0] && nowhere == NULL ? overflow(frame) + frame[1] : 0;
+}
+
 static void *acts(void *arg)
 {
 	const char *how = arg;
@@ -38,6 +47,8 @@ static void *acts(void *arg)
 		abort();
 	else if (!strcmp(how, "segv"))
 		*nowhere = 1;
+	else if (!strcmp(how, "overflow"))
+		overflow(NULL);
 	else if (!strcmp(how, "pipe")) {
 		MUST(pipe(p) == 0 && close(p[0]) == 0);
 		(void)!write(p[1], "x", 1);
