@@ -170,7 +170,8 @@ struct polldesc {
 	_Atomic uint8_t nonblock; /* the program set O_NONBLOCK */
 	_Atomic uint8_t rready;	  /* 1: reading may succeed, try; 0: drained, an event will set it */
 	_Atomic uint8_t wready;
-	_Atomic uint8_t hup;	/* RDHUP, HUP, ERR or PRI was seen: a short read proves nothing. Files: no RWF_NOWAIT */
+	_Atomic uint8_t hup;	/* RDHUP, HUP, ERR or PRI was seen: a short read proves nothing */
+	_Atomic uint8_t nonowait; /* bit PD_READ, PD_WRITE: the kernel knows no RWF_NOWAIT here */
 	uint8_t conn;		/* FD_LISTEN: the kind of what accept() gives */
 	_Atomic uint8_t timeo;	/* rcvtimeo, sndtimeo are known */
 	uint8_t registered;	/* in our epoll set */
@@ -226,12 +227,13 @@ static inline bool pdtry(struct polldesc *pd, int mode)
 	return atomic_exchange_explicit(r, 0, memory_order_seq_cst) != 0;
 }
 void pdwakenext(struct polldesc *pd, int mode);
-/* The attempt did not empty (fill) it, or failed in another way: the next may try, others too. */
+/* (0 -> 1 always wakes: who found 0 meanwhile took it for "drained" and sleeps.) The attempt did not empty (fill) it, or failed in another way: the next may try, others too. */
 static inline void pdleft(struct polldesc *pd, int mode)
 {
 	_Atomic uint8_t *r = mode == PD_READ ? &pd->rready : &pd->wready;
 	atomic_store_explicit(r, 1, memory_order_seq_cst);
-	if (unlikely(atomic_load_explicit(&pd->nwait[mode], memory_order_seq_cst) != 0))
+	if (unlikely((atomic_load_explicit(&pd->nwait[mode], memory_order_seq_cst) |
+		      atomic_load_explicit(&pd->npoll, memory_order_seq_cst)) != 0))
 		pdwakenext(pd, mode);
 }
 /*

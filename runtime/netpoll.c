@@ -455,7 +455,7 @@ static void wakeout(struct glist *out)
 	}
 }
 
-/* pdleft's slow half: hand the baton to the next waiter. */
+/* pdleft's slow half: the baton to the next waiter; pollers look again. */
 void pdwakenext(struct polldesc *pd, int mode)
 {
 	struct glist out = {NULL, &out.head, 0};
@@ -463,6 +463,8 @@ void pdwakenext(struct polldesc *pd, int mode)
 	exitforeign();
 	lock(pdlock(pd));
 	claimone(pd, mode, &out);
+	while (pd->waiters[POLLERS] != NULL)
+		claim(pd, pd->waiters[POLLERS], WakeReady, 0, &out);
 	unlock(pdlock(pd));
 	wakeout(&out);
 	enterforeign();
@@ -482,6 +484,7 @@ static void reset(struct polldesc *pd, struct glist *out, bool unregister)
 	atomic_store(&pd->rready, 1);
 	atomic_store(&pd->wready, 1);
 	atomic_store(&pd->hup, 0);
+	atomic_store(&pd->nonowait, 0);
 	atomic_store(&pd->timeo, 0);
 	atomic_store(&pd->kind, FD_UNKNOWN);
 }

@@ -50,13 +50,11 @@ static ssize_t attempt(struct polldesc *pd, const struct iovec *iov, int cnt, in
 {
 	ssize_t r = -EOPNOTSUPP;
 
-	/* For files `hup` remembers that RWF_NOWAIT is not known there; so does it for odd descriptors. */
-	if (!atomic_load_explicit(&pd->hup, memory_order_relaxed) || kindof(pd) == FD_PIPE)
+	if (!(atomic_load_explicit(&pd->nonowait, memory_order_relaxed) & (1 << mode)))
 		r = SC6(mode == PD_READ ? SYS_preadv2 : SYS_pwritev2, pd->fd, iov, cnt, -1L, -1L, RWF_NOWAIT);
 	if (r != -EOPNOTSUPP)
 		return r;
-	if (kindof(pd) != FD_PIPE)
-		atomic_store_explicit(&pd->hup, 1, memory_order_relaxed);
+	atomic_fetch_or_explicit(&pd->nonowait, (uint8_t)(1 << mode), memory_order_relaxed);
 	if (!readynow(pd->fd, mode == PD_READ ? POLLIN : POLLOUT))
 		return -EAGAIN;
 	entersyscall();
@@ -102,10 +100,10 @@ static ssize_t fileread(struct polldesc *pd, struct iovec *iov, int cnt)
 	size_t want = iovlen(iov, cnt);
 	ssize_t r = -EAGAIN;
 
-	if (!atomic_load_explicit(&pd->hup, memory_order_relaxed)) {
+	if (!atomic_load_explicit(&pd->nonowait, memory_order_relaxed)) {
 		r = SC6(SYS_preadv2, pd->fd, iov, cnt, -1L, -1L, RWF_NOWAIT);
 		if (r == -EOPNOTSUPP || r == -EINVAL)
-			atomic_store_explicit(&pd->hup, 1, memory_order_relaxed);
+			atomic_store_explicit(&pd->nonowait, 1, memory_order_relaxed);
 		else if (r < 0 && r != -EAGAIN)
 			return r;
 	}
@@ -124,6 +122,9 @@ static ssize_t waitread(struct polldesc *pd, const struct iovec *iov, int cnt)
 {
 	struct waitop op = waitop(pd, PD_READ);
 
+	/* An eventfd says EINVAL to a small buffer before it would block: always ask. */
+	if (kindof(pd) == FD_EVENT)
+		pdleft(pd, PD_READ);
 	for (;;) {
 		if (pdtry(pd, PD_READ)) {
 			ssize_t r = attempt(pd, iov, cnt, PD_READ);
@@ -283,10 +284,10 @@ static ssize_t filepread(int fd, void *buf, size_t n, off_t off)
 	if (pd == NULL)
 		return REAL(pread)(fd, buf, n, off);
 	if (kindof(pd) == FD_FILE && n > 0 && off >= 0 &&
-	    !atomic_load_explicit(&pd->hup, memory_order_relaxed)) {
+	    !atomic_load_explicit(&pd->nonowait, memory_order_relaxed)) {
 		ssize_t r = SC6(SYS_preadv2, fd, &iov, 1, off, 0, RWF_NOWAIT);
 		if (r == -EOPNOTSUPP)
-			atomic_store_explicit(&pd->hup, 1, memory_order_relaxed);
+			atomic_store_explicit(&pd->nonowait, 1, memory_order_relaxed);
 		if (r >= 0 && ((size_t)r == n || r == 0))
 			return r;
 		if (r > 0)

@@ -191,6 +191,7 @@ callfrom:
 	mov	%rcx, %rsi
 	mov	%r8, %rdx
 	lea	1f(%rip), %rax
+	sub	$8, %rsp		/* a function is entered 8 off a multiple of 16 */
 	push	%rax
 	push	%r10
 	jmp	*%r11
