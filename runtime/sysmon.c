@@ -115,8 +115,13 @@ static bool retakesyscall(struct p *pp, uint64_t st, uint64_t now)
 	}
 	/* Nothing waits, and others could take what comes: leave it for a while, to spare the M the way
 	 * through the idle list. Not for ever: it must not keep sysmon from sleeping. */
-	if (!workwaits(pp) && atomic_load(&sched.nmspinning) + atomic_load(&sched.npidle) > 0 &&
-	    now < pp->sysmonsyscallwhen + COARSE)
+	bool early = now < pp->sysmonsyscallwhen + COARSE;
+	if (!workwaits(pp) && atomic_load(&sched.nmspinning) + atomic_load(&sched.npidle) > 0 && early)
+		return false;
+	/* Unlike Go: an M that the kernel took off the CPU in the middle of a short call is not blocked, and one more M
+	 * would only wait for the same CPU. On a busy machine that made Ms without end. */
+	struct m *mp = mofid((int32_t)(st >> 8));
+	if (early && mp != NULL && threadstate(atomic_load(&mp->procid)) == 'R')
 		return false;
 	return take(pp, st);
 }

@@ -107,11 +107,6 @@ EXPORT int openat64(int dir, const char *path, int flags, ...)
 
 /* ---- closed -------------------------------------------------------------------------------------- */
 
-static bool tracked(int fd)
-{
-	return fd >= 0 && poolstarted() && getg() != NULL;
-}
-
 /* True: the number is ours, errno is set. */
 static bool forbidden(int fd)
 {
@@ -127,7 +122,8 @@ EXPORT int close(int fd)
 		return -1;
 	if (poolstarted())
 		fdclosing(fd);
-	return tracked(fd) ? MARKED(REAL(close)(fd)) : REAL(close)(fd);
+	/* Not marked: it hardly ever blocks (a lingering socket, a network file), and sysmon sees that too. */
+	return REAL(close)(fd);
 }
 
 EXPORT int fclose(FILE *f)

@@ -344,9 +344,13 @@ static int waitaccept(struct polldesc *pd, struct sockaddr *a, socklen_t *alen, 
 
 	for (;;) {
 		if (pdtry(pd, PD_READ) && readynow(pd->fd, POLLIN)) {
-			entersyscall();
+			/* Marked only where another process may take the connection first. */
+			bool mark = atomic_load_explicit(&pd->shared, memory_order_relaxed);
+			if (mark)
+				entersyscall();
 			long r = SC4(SYS_accept4, pd->fd, a, alen, flags);
-			exitsyscall();
+			if (mark)
+				exitsyscall();
 			pdleft(pd, PD_READ);
 			/* The new socket inherits the listener's time-outs. */
 			if (r >= 0)
