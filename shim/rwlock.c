@@ -3,23 +3,23 @@
  * rwlock.c: reader-writer locks. Init and destroy are libc's: zeros, the kind and the shared flag.
  *
  * rw->state: WHELD, or a number of readers; with it RWAIT, WWAIT, WSTARVE: readers, writers,
- * starving writers may be queued (on rtoken, wtoken, htoken). Readers wait while WHELD; with the
- * kind PREFER_WRITER_NONRECURSIVE also while a writer waits (libc treats PREFER_WRITER as
+ * starving writers may be queued (on rtoken, wkey, hand). Readers wait while WHELD; with the kind
+ * PREFER_WRITER_NONRECURSIVE also while a writer waits (libc treats PREFER_WRITER as
  * PREFER_READER, since POSIX lets a reader recurse; so do we).
  *
  * No lost wake-up. A waiter queues itself first and then, in the want...() call-backs, either finds
- * the lock to be had and wakes its own queue, or sees it held with its flag set, or sets the flag.
- * Who releases clears the flag in the store that releases (or hands over) and looks at the queue
- * after that. Both seq_cst: the flag that the waiter saw was cleared later, so the queue then held
- * the waiter. A woken waiter knows nothing about those behind it: a writer takes the lock with
- * WWAIT set, readers are all woken at once.
+ * that the lock can be had and wakes its own queue, or sees it held with its flag set, or sets the
+ * flag. Who releases clears the flag in the store that releases (or hands over) and looks at the
+ * queue after that. Both are seq_cst: the flag which the waiter saw was cleared later, so the queue
+ * held the waiter then. A woken writer knows nothing about those behind it and takes the lock with
+ * WWAIT set; readers are all woken at once.
  *
  * Who comes next. A writer hands the lock to all readers queued at that moment (they own it when
- * they wake: a writer that passes by cannot get between), else wakes a writer; the last reader
- * wakes a writer. That writer may be overtaken: after 1 ms it queues as starving, and starving
- * writers are handed the lock whenever it would become free, as in mutex.c. With writer preference
- * all writers are handed it. Readers that always overlap starve writers, as in libc, where only the
- * writer-preferring kind helps.
+ * they wake: a writer that passes by cannot get between), else it wakes a writer; the last reader
+ * wakes a writer; with writer preference, waiting writers come before waiting readers. The woken
+ * writer may be overtaken. After 1 ms it queues as starving, and starving writers are handed the
+ * lock whenever it would become free, as in mutex.c. Readers that always overlap starve writers,
+ * as in libc, where only the writer-preferring kind helps.
  *
  * Handing to readers: the writer turns its lock into a read lock of its own plus one for each of
  * the n queued, leaves n tokens, wakes n, and takes back what had no taker. While it has its own,
@@ -27,7 +27,10 @@
  * woken without tokens; too big (a child after fork), and the tokens come back.
  *
  * Rejected: one queue for both (a writer at its head would stop the readers behind it); libc's
- * explicit phases (more state than the queues need).
+ * explicit phases (more state than the queues need); with writer preference, handing the lock to
+ * each writer, or keeping WWAIT while the woken writer is on its way: the one costs a switch
+ * between Ps per critical section, the other stops readers for ever if that writer gives up
+ * meanwhile.
  */
 #include "sync.h"
 
@@ -35,8 +38,8 @@ struct rwlock {
 	_Atomic uint32_t state;
 	_Atomic uint32_t nread;	 /* readers queued; under their queue's lock */
 	_Atomic uint32_t rtoken; /* each a read lock for a woken reader */
-	_Atomic uint32_t wtoken; /* the write lock, for a woken writer */
-	_Atomic uint32_t htoken; /* the same, for a starving one */
+	_Atomic uint32_t hand;	 /* token: the write lock, for a starving writer */
+	uint32_t wkey;		 /* its address only */
 	uint32_t pad;
 	_Atomic int32_t writer; /* tid of the holder, for EDEADLK; the holder's */
 	uint32_t shared;	/* written by init, as kind */
@@ -93,6 +96,22 @@ static inline bool wmaytake(uint32_t s)
 
 static void wrelease(struct rwlock *rw);
 
+/* What a lock that becomes free keeps of s: if a writer is woken, the readers' flag is its
+ * business. */
+static inline uint32_t freed(uint32_t s)
+{
+	return (s & WWAIT) != 0 ? s & RWAIT : 0;
+}
+
+/* It was s. Only rw's address counts now. */
+static void wakefreed(struct rwlock *rw, uint32_t s)
+{
+	if ((s & WWAIT) != 0 && futexwake(&rw->wkey, 1) > 0)
+		return;
+	if ((s & RWAIT) != 0)
+		futexwake(&rw->rtoken, INT32_MAX);
+}
+
 /* Gives back k read locks. */
 static __attribute__((noinline)) void rrelease(struct rwlock *rw, uint32_t k)
 {
@@ -104,17 +123,14 @@ static __attribute__((noinline)) void rrelease(struct rwlock *rw, uint32_t k)
 		if ((s & READERS) > k) {
 			if (cas(rw, &s, s - k))
 				return;
-		} else if ((s & WSTARVE) != 0 || ((s & WWAIT) != 0 && prefersw(rw))) {
-			/* Take it for the writers' queue, and hand it over as a writer does. */
+		} else if ((s & WSTARVE) != 0) {
+			/* Take it for the starving, and hand it over as a writer does. */
 			if (cas(rw, &s, (s & ~READERS) | WHELD)) {
 				wrelease(rw);
 				return;
 			}
-		} else if (cas(rw, &s, s & (s & WWAIT ? RWAIT : 0))) {
-			if ((s & WWAIT) != 0 && futexwake(&rw->wtoken, 1) > 0)
-				return;
-			if ((s & RWAIT) != 0)
-				futexwake(&rw->rtoken, INT32_MAX);
+		} else if (cas(rw, &s, freed(s))) {
+			wakefreed(rw, s);
 			return;
 		}
 	}
@@ -146,33 +162,23 @@ static bool handreaders(struct rwlock *rw, uint32_t *s)
 	return true;
 }
 
-/* Gives back the write lock, held by the caller or taken for the writers' queue. */
+/* Gives back the write lock, held by the caller or taken for the starving. */
 static __attribute__((noinline)) void wrelease(struct rwlock *rw)
 {
 	uint32_t s = state(rw);
 
 	for (;;) {
-		if (!prefersw(rw) && (s & RWAIT) != 0) {
+		if ((s & RWAIT) != 0 && !(prefersw(rw) && (s & (WWAIT | WSTARVE)) != 0)) {
 			if (handreaders(rw, &s))
 				return;
 		} else if ((s & WSTARVE) != 0) {
 			if (cas(rw, &s, s & ~WSTARVE)) {
-				if (tokengive(&rw->htoken))
+				if (tokengive(&rw->hand))
 					return;
 				s = state(rw);
 			}
-		} else if ((s & WWAIT) != 0 && prefersw(rw)) {
-			if (cas(rw, &s, s & ~WWAIT)) {
-				if (tokengive(&rw->wtoken))
-					return;
-				s = state(rw);
-			}
-		} else if ((s & RWAIT) != 0) {
-			if (handreaders(rw, &s))
-				return;
-		} else if (cas(rw, &s, 0)) {
-			if ((s & WWAIT) != 0)
-				futexwake(&rw->wtoken, 1);
+		} else if (cas(rw, &s, freed(s))) {
+			wakefreed(rw, s);
 			return;
 		}
 	}
@@ -201,7 +207,7 @@ static void wantwrite(void *arg)
 	while (!wmaytake(s))
 		if ((s & WWAIT) != 0 || cas(rw, &s, s | WWAIT))
 			return;
-	futexwake(&rw->wtoken, 1);
+	futexwake(&rw->wkey, 1);
 }
 
 static void wantstarve(void *arg)
@@ -212,19 +218,18 @@ static void wantstarve(void *arg)
 	while (!wmaytake(s))
 		if ((s & WSTARVE) != 0 || cas(rw, &s, s | WSTARVE))
 			return;
-	futexwake(&rw->htoken, 1);
+	futexwake(&rw->hand, 1);
 }
 
 /*
  * A writer gives up. Its flag must not outlive it: it would stop readers where writers are
- * preferred, and make a try fail for nothing elsewhere. Clear the flags and let those who wait look
- * again.
+ * preferred, and make a try fail for nothing elsewhere. Clear all flags; those who wait look again.
  */
 static void wgiveup(struct rwlock *rw)
 {
 	atomic_fetch_and_explicit(&rw->state, ~(WWAIT | WSTARVE | RWAIT), memory_order_seq_cst);
-	futexwake(&rw->htoken, 1);
-	futexwake(&rw->wtoken, 1);
+	futexwake(&rw->hand, 1);
+	futexwake(&rw->wkey, 1);
 	futexwake(&rw->rtoken, INT32_MAX);
 }
 
@@ -271,11 +276,10 @@ static __attribute__((noinline)) int wrlockslow(struct rwlock *rw, clockid_t clk
 			since = nanotime();
 		else if (!starving)
 			starving = more != 0 && nanotime() - since > STARVE_NS;
-		_Atomic uint32_t *token = starving ? &rw->htoken : &rw->wtoken;
-		int err = futexwaitunlock(token, NULL, starving ? wantstarve : wantwrite, rw,
-					  deadline, 0);
+		int err = starving ? futexwaitunlock(&rw->hand, NULL, wantstarve, rw, deadline, 0)
+				   : futexwaitunlock(&rw->wkey, NULL, wantwrite, rw, deadline, 0);
 		more |= starving ? WSTARVE : WWAIT;
-		if (tokentake(token)) {
+		if (starving && tokentake(&rw->hand)) {
 			atomic_fetch_or_explicit(&rw->state, more, memory_order_relaxed);
 			goto taken;
 		}
