@@ -89,7 +89,7 @@ void gogetname(struct g *gp, char name[16]);
 /* ---- waiting on an address (sema.c): a futex whose waiters are Gs, or foreign threads --------- */
 
 enum {
-	FUTEX_INTR = 1, /* a signal handler run meanwhile ends the wait with -EINTR */
+	FUTEX_INTR = 1, /* a signal handler without SA_RESTART ends the wait with -EINTR */
 };
 
 /*
@@ -132,6 +132,32 @@ uint64_t absdeadline(clockid_t clk, const struct timespec *ts);
 uint64_t reldeadline(uint64_t ns);
 /* Sleeps until deadline (parks). 0, or -EINTR after a signal handler ran. */
 int gosleep(uint64_t deadline);
+
+/* ---- signals (signal.c, sigqueue.c, sigmask.c). Sets are the kernel's: 64 bits, bit sig-1 ------- */
+
+/* Dispositions are kept here: since the pool started, and in the children of such a process. */
+bool sigtaken(void);
+/* sigaction(2), if sigtaken(). 0 or -EINVAL. any thread */
+int gosigaction(int s, const struct sigaction *new, struct sigaction *old);
+/* The calling G's mask; what it unblocks is delivered before it returns (parks). 0 or -EINVAL */
+int gosigmask(int how, const uint64_t *set, uint64_t *old);
+/* Another mask for the length of a wait, at no system call unless it does wait; then gosigmask() back. */
+void gosigswap(uint64_t mask, uint64_t *old);
+/* Parks until a handler has run; mask nil: with the present mask (parks). -EINTR */
+int gosigsuspend(const uint64_t *mask);
+/* sigtimedwait(2) (parks). The signal, or -errno */
+int gosigwait(uint64_t set, siginfo_t *info, const struct timespec *timeout);
+uint64_t gosigpending(void); /* sent to the calling G itself, and blocked */
+/* Sends info->si_signo to one thread; if that is the caller, delivers it. 0, -EINVAL, -EAGAIN (parks) */
+int gosignal(struct g *gp, const siginfo_t *info);
+/* Sends it to this process. -ENOSYS: nobody takes it now, or it has no handler: the kernel's business (parks) */
+int gokill(const siginfo_t *info);
+/* The G with that thread id, or nil. any thread */
+struct g *gofid(int tid);
+/* vfork.S, around the call: its child shares this thread's memory and must be nobody's G. */
+extern __thread bool runtime_vforked __attribute__((tls_model("initial-exec"), visibility("hidden")));
+struct g *vforkenter(void);
+void vforkleave(struct g *gp);
 
 /* ---- marked system calls (proc.c) ------------------------------------------------------------ */
 

@@ -273,7 +273,8 @@ void fdshareall(void)
 
 bool poolstarted(void)
 {
-	return atomic_load_explicit(&sched.started, memory_order_acquire);
+	/* A vfork's child must not touch its parent's books. */
+	return atomic_load_explicit(&sched.started, memory_order_acquire) && !runtime_vforked;
 }
 
 /* What is known of fd, without making room for it; nil if nothing. */
@@ -567,9 +568,10 @@ static int pdregister(struct polldesc *pd)
 	return (int)r;
 }
 
-static int sigresult(int left)
+/* No handler ran: then the wait was not interrupted as far as the program can tell. */
+static int sigresult(enum wakereason r, int ran)
 {
-	return left ? -left : -EINTR;
+	return r == WakeCancel ? -EINTR : -ran;
 }
 
 int pdwait(struct polldesc *pd, uint32_t gen, int mode, uint64_t deadline)
@@ -608,7 +610,7 @@ int pdwait(struct polldesc *pd, uint32_t gen, int mode, uint64_t deadline)
 		return -EBADF;
 	case WakeSignal:
 	case WakeCancel:
-		return sigresult(left);
+		return sigresult(r, left);
 	default:
 		return 0;
 	}
@@ -692,7 +694,7 @@ int pdpoll(struct pollwaiter *w, int n, uint64_t deadline)
 		return -ETIMEDOUT;
 	case WakeSignal:
 	case WakeCancel:
-		return sigresult(left);
+		return sigresult(r, left);
 	default:
 		return 0;
 	}
@@ -703,16 +705,19 @@ int pdpoll(struct pollwaiter *w, int n, uint64_t deadline)
 static long epollwait(struct epoll_event *ev, int64_t delay)
 {
 	static _Atomic bool nowait2;
+	/* An M that sleeps takes no signals (sigmask.c). */
+	static const uint64_t all = ALLSIGS;
+	const uint64_t *mask = delay != 0 ? &all : NULL;
 
 	if (delay > 0 && !atomic_load_explicit(&nowait2, memory_order_relaxed)) {
 		struct timespec ts = {delay / 1000000000, delay % 1000000000};
-		long r = SC6(SYS_epoll_pwait2, epfd, ev, EVENTS, &ts, NULL, 8);
+		long r = SC6(SYS_epoll_pwait2, epfd, ev, EVENTS, &ts, mask, 8);
 		if (r != -ENOSYS)
 			return r;
 		atomic_store_explicit(&nowait2, true, memory_order_relaxed);
 	}
 	int64_t ms = delay <= 0 ? delay : (delay + 999999) / 1000000;
-	return SC6(SYS_epoll_pwait, epfd, ev, EVENTS, ms > 1000000000 ? 1000000000 : ms, NULL, 8);
+	return SC6(SYS_epoll_pwait, epfd, ev, EVENTS, ms > 1000000000 ? 1000000000 : ms, mask, 8);
 }
 
 /*

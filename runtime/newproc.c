@@ -151,9 +151,15 @@ int newproc(const struct newattr *attr, void *(*fn)(void *), void *arg, uintptr_
 	else
 		gp->name[0] = 0;
 	gp->inruntime = 1; /* until gostart's enterforeign() */
-	gp->sigmask = attr->hasmask ? *(const uint64_t *)&attr->mask : self ? self->sigmask : 0;
 	atomic_store_explicit(&gp->sigwake, 0, memory_order_relaxed);
-	atomic_store_explicit(&gp->sigpending, 0, memory_order_relaxed);
+	uint64_t mask;
+	if (attr->hasmask)
+		mask = *(const uint64_t *)&attr->mask;
+	else if (self != NULL)
+		mask = atomic_load_explicit(&self->sigmask, memory_order_relaxed);
+	else
+		SC4(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &mask, 8);
+	signew(gp, mask);
 	atomic_store_explicit(&gp->joinword, 0, memory_order_relaxed);
 	atomic_store_explicit(&gp->joinstate, attr->detached ? Detached : Joinable, memory_order_relaxed);
 	gostartcall(gp, gp->stack.hi);

@@ -220,6 +220,7 @@ static void stopm(struct m *mp)
 {
 	if (mp->p != NULL || mp->spinning)
 		throw("stopm: M holds a P or spins");
+	setsigmask(mp, ALLSIGS); /* sysmon takes signals in its stead (sigmask.c) */
 	lock(&sched.lock);
 	mput(mp);
 	unlock(&sched.lock);
@@ -927,6 +928,7 @@ noreturn void goexit(struct g *gp)
 		libcexit(0);
 	struct m *mp = exitforeign();
 
+	sigexit(gp);
 	timerdel(&gp->timer);
 	mcall(gp, &mp->g0, goexit0);
 	__builtin_unreachable();

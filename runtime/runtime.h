@@ -110,9 +110,16 @@ struct g {
 	void *unwindbuf;    /* gexit.c: bottom frame's jump buffer for forced unwinds */
 	struct m *lockedm;  /* bound to that M (LockOSThread) */
 
-	uint64_t sigmask; /* blocked signals, bit sig-1. Owner only */
-	_Atomic uint64_t sigpending;
-	void *siginfos;
+	/* signals; sigs.lock guards what is not said to be the owner's. Sets have bit sig-1 */
+	_Atomic uint64_t sigmask;    /* blocked. Written by the owner, read by whoever looks for a taker */
+	_Atomic uint64_t sigpending; /* sent to this G and not yet taken */
+	uint64_t sigwait;	     /* what it waits for in gosigwait() */
+	struct sigq *sigq;	     /* the siginfos of sigpending, oldest first */
+	struct g *signag;	     /* sysmon's list of Gs to be poked until they take what is pending */
+	bool signagged;
+	bool sigbusy;	   /* owner: in the trampoline, which takes all that is pending before it returns */
+	bool sigdeliver;   /* owner: handlers may run although libgmp's own code is interrupted */
+	uint8_t sigran;	   /* owner: RAN_* since runsigs() began */
 
 	char name[16];
 	struct area *area;  /* stack.c: where stack and TLS live; nil for main */
@@ -365,9 +372,65 @@ void netpollfork(void);
 void sysmonstart(void);
 void sysmonkick(void); /* let it look again now. any thread, signal handlers too */
 
-/* ---- signal.c ----------------------------------------------------------------------------------- */
+/* ---- signal.c sigqueue.c sigmask.c: the model is at the top of signal.c ----------------------------- */
+#define SIGBIT(s) ((uint64_t)1 << ((s) - 1))
+#define ALLSIGS (~(uint64_t)0)
+enum { RAN_RESTART = 1, RAN_INTR = 2 };
+
+typedef void sighandler(int, siginfo_t *, void *);
+#define DFL ((sighandler *)(void *)SIG_DFL)
+#define IGN ((sighandler *)(void *)SIG_IGN)
+
+struct sigact {
+	sighandler *fn; /* or DFL, IGN */
+	unsigned long flags;
+	uint64_t mask;
+};
+
+/* One signal sent to a G. */
+struct sigq {
+	struct sigq *next;
+	bool process; /* sent to the process: another G may take it instead */
+	siginfo_t info;
+};
+
+struct sigstate {
+	mutex lock; /* a leaf: nothing else is locked under it. Taken by sigenter() only */
+	_Atomic bool taken; /* dispositions are in act[], the kernel has the trampoline */
+	struct sigact act[65]; /* the program's dispositions; under lock */
+	_Atomic uint64_t hard;	 /* default action ends or stops the process, and is the kernel's */
+	_Atomic uint64_t quiet;	 /* nothing happens on delivery: ignored */
+	_Atomic uint64_t ever;	 /* some G has blocked it */
+	_Atomic uint64_t closed; /* no G takes it: sysmon blocks it, so that it stays pending */
+	_Atomic bool reopen;	 /* sysmon's mask is to be computed anew */
+};
+extern struct sigstate sigs;
+
 void siginit(void);
-int runsigs(struct g *gp); /* run the handlers that wait for gp. 0, EINTR or ERESTART */
-void sysmonsigs(void);     /* sysmon's part: hand queued signals to Gs */
+int runsigs(struct g *gp);  /* run the handlers that wait for gp. 0 none, EINTR or ERESTART */
+uint64_t sysmonsigs(void);  /* sysmon's part: hand queued signals to Gs. When to come back, in ns; 0: no need */
+uint64_t sigenter(void);    /* lock sigs.lock, with the trampoline kept out. any thread */
+void sigleave(uint64_t saved);
+void siglockfork(void);	    /* around a fork */
+void sigunlockfork(void);
+void sigfork(struct g *gp); /* in the child */
+void sigqueuefork(void);
+void signew(struct g *gp, uint64_t mask); /* gp's first mask */
+void sigexit(struct g *gp); /* gp ends: what the process was sent goes to another */
+/* sigqueue.c */
+bool sigpost(struct g *gp, const siginfo_t *info, bool process); /* lock held. False: no memory */
+bool sigtake(struct g *gp, uint64_t set, siginfo_t *info);	 /* lock held. The lowest of set */
+void sigflush(struct g *gp, uint64_t set, bool retarget);	 /* lock held. Drop, or give to another */
+void sigpush(const siginfo_t *info);	 /* for sysmon to route. any thread, the trampoline above all */
+void signag(struct g *gp);		 /* lock held */
+bool sigpoke(struct g *gp);		 /* wake or interrupt gp. True: it was parked. Not under the lock */
+void sigkick(struct m *mp, int s);	 /* interrupt mp by s, as a sign that something is pending */
+bool sigiskick(const siginfo_t *info);
+void sigunbounce(siginfo_t *info);	 /* the kernel's siginfo, if route() had sent the signal back to it */
+void sigmayclose(uint64_t set);		 /* some G has begun to block these, or ended: perhaps nobody takes them now */
+bool sigignored(int s);			 /* lock held */
+void sigdefault(int s);			 /* the default action, on the whole process */
+void sigsoften(uint64_t set);
+void sigsetg(struct g *gp, uint64_t mask); /* gp->sigmask, the kernel's not */
 
 #endif

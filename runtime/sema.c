@@ -190,8 +190,8 @@ again:
 	}
 	dequeue(b, w);
 	err = r == WakeTimeout ? -ETIMEDOUT : -EINTR;
-	enterforeign(); /* runs the handlers */
-	if (r == WakeSignal && !(flags & FUTEX_INTR)) {
+	int ran = enterforeign(); /* runs the handlers */
+	if (r == WakeSignal && !((flags & FUTEX_INTR) && ran == EINTR)) {
 		/* A wait that signals do not end: back to the queue, unless what we wait for has come. */
 		if (unlockfn != NULL)
 			return 0; /* POSIX lets a condition wait return after a handler */

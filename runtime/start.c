@@ -63,7 +63,7 @@ static int adopt(struct g *gp)
 		return -ENOMEM;
 	atomic_store(&mp->procid, (int32_t)SC0(SYS_gettid));
 	SC4(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &mp->sigmask, 8);
-	gp->sigmask = mp->sigmask;
+	signew(gp, mp->sigmask);
 	gp->m = mp;
 	gp->inruntime = 1;
 	mp->curg = gp;
@@ -143,15 +143,22 @@ void forkprepare(void)
 	lock(&sched.allglock);
 	lock(&sched.gflock);
 	stacklock();
+	siglockfork();
 }
 
-void forkparent(void)
+static void forkunlock(void)
 {
 	stackunlock();
 	unlock(&sched.gflock);
 	unlock(&sched.allglock);
 	unlock(&startlock);
 	fdshareall();
+}
+
+void forkparent(void)
+{
+	forkunlock();
+	sigunlockfork();
 }
 
 static void forget(struct g *gp, void *arg)
@@ -174,9 +181,11 @@ void forkchild(void)
 {
 	struct g *gp = getg();
 
-	forkparent();
-	if (!atomic_load(&sched.started))
+	forkunlock();
+	if (!atomic_load(&sched.started)) {
+		sigunlockfork();
 		return;
+	}
 	atomic_store(&sched.started, false);
 	foreachg(forget, gp);
 	for (int32_t i = 0; i < gomaxprocs; i++)
@@ -203,4 +212,6 @@ void forkchild(void)
 		tlsmain(gp, true);
 		runtime_g = NULL; /* no pool, no G: schedinit() makes us one again */
 	}
+	sigfork(gp);
+	sigunlockfork();
 }

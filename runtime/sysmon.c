@@ -229,11 +229,11 @@ static noreturn void sysmon(void)
 			kicked = notetsleep(&sched.sysmonnote, (int64_t)delay);
 		}
 		noteclear(&sched.sysmonnote);
-		sysmonsigs();
+		uint64_t nagns = sysmonsigs();
 		int32_t idle = atomic_load(&sched.npidle);
 		if (idle == gomaxprocs) {
-			rest++;
-			delay = COARSE;
+			rest = nagns ? 0 : rest + 1;
+			delay = nagns ? nagns : COARSE;
 			continue;
 		}
 		rest = 0;
@@ -254,6 +254,8 @@ static noreturn void sysmon(void)
 			if (delay > most)
 				delay = most;
 		}
+		if (nagns != 0 && delay > nagns)
+			delay = nagns;
 	}
 }
 

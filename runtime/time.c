@@ -265,10 +265,16 @@ uint64_t timersnext(void)
 
 int gosleep(uint64_t deadline)
 {
-	exitforeign();
 	struct g *gp = getg();
-	parkbegin(gp);
-	enum wakereason r = gopark(gp, WaitSleep, 0, deadline);
-	enterforeign();
-	return r == WakeTimeout ? 0 : -EINTR;
+
+	for (;;) {
+		exitforeign();
+		parkbegin(gp);
+		enum wakereason r = gopark(gp, WaitSleep, 0, deadline);
+		int ran = enterforeign();
+		if (r == WakeTimeout)
+			return 0;
+		if (ran != 0 || r == WakeCancel)
+			return -EINTR;
+	}
 }

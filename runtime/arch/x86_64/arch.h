@@ -7,6 +7,7 @@
  *   mcall, gogo        switch stack and thread pointer together (asm.S)
  *   gostartcall        lay out a new G's first frame so that gogo() enters gostart(gp)
  *   clone_m            a kernel thread on a given stack and TCB
+ *   SIGPC              the program counter in a signal frame's ucontext_t
  *   cputicks, procyield, curg offsets checked by _Static_assert in tls.c
  */
 #ifndef ARCH_H
@@ -69,6 +70,8 @@ long clone_m(void *stack, void *tcb, int *ptid, int *ctid, void (*fn)(void *), v
 
 /* Calls fn(a, b, c) with `ret`, where a ret instruction stands, as its return address. */
 void *callfrom(const void *ret, const void *fn, uintptr_t a, uintptr_t b, uintptr_t c);
+
+#define SIGPC(uc) ((uintptr_t)(uc)->uc_mcontext.gregs[REG_RIP])
 
 static inline int64_t cputicks(void)
 {

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sigmask.c: what Gs block, what the kernel is told of it, and waiting for signals.
+ *
+ * A running G's M has the G's mask in the kernel. An M that sleeps blocks everything (stopm, netpoll), and
+ * sysmon takes in its stead what any G takes: all but sigs.closed (no G takes it: it must stay
+ * pending in the kernel, where sigwait, signalfd and sigpending look) and sigs.quiet (ignored).
+ *
+ * sigs.closed is looked up by sysmon, not counted: whoever begins to block what main and one other G
+ * block too has sysmon look at all masks (sigmayclose). A signal that gets to sysmon before that, and that no G
+ * takes, is closed then and sent to the process again. Whoever unblocks a closed signal, or is born with it
+ * unblocked, has sysmon open it (sigsetg, StoreLoad with openmask() and route() in sigqueue.c). So a mask change
+ * costs little beside its own system call, however many Gs there are, and waits for nobody.
+ *
+ * "Soft". With SIG_DFL in the kernel, sysmon or an M on its way to sleep could die of a signal in that moment
+ * although every G blocks it. So from the first time that any G blocks a signal whose default action is
+ * deadly, it has the trampoline in the kernel too, and the default action is ours to take (sigdefault).
+ *
+ * Rejected: exact counts per signal and a handshake with sysmon whenever one becomes blocked by all:
+ * "block all, pthread_create, unblock" is a common idiom, and would pay 100 us each time.
+ */
+#include "runtime.h"
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#define UNBLOCKABLE (SIGBIT(SIGKILL) | SIGBIT(SIGSTOP) | SIGBIT(32) | SIGBIT(33))
+
+void sigsetg(struct g *gp, uint64_t mask)
+{
+	atomic_store(&gp->sigmask, mask);
+	/* seq_cst store, then load: partner of route(). */
+	if (unlikely(atomic_load(&sigs.closed) & ~mask)) {
+		atomic_store(&sigs.reopen, true);
+		sysmonkick();
+	}
+}
+
+void signew(struct g *gp, uint64_t mask)
+{
+	if (unlikely(gp->sigq != NULL)) {
+		uint64_t saved = sigenter();
+		sigflush(gp, ALLSIGS, false);
+		sigleave(saved);
+	}
+	if (unlikely(mask != 0))
+		sigsoften(mask);
+	sigsetg(gp, mask);
+}
+
+/* gp's mask has changed: what is pending and now blocked may be another's, what is unblocked is gp's. */
+static void recheck(struct g *gp, uint64_t mask)
+{
+	uint64_t saved;
+
+	if (likely(atomic_load(&gp->sigpending) == 0))
+		return;
+	saved = sigenter();
+	sigflush(gp, mask, true);
+	if (atomic_load(&gp->sigpending) & ~mask)
+		atomic_store(&gp->sigwake, 1);
+	sigleave(saved);
+}
+
+void sigexit(struct g *gp)
+{
+	uint64_t mask = atomic_load_explicit(&gp->sigmask, memory_order_relaxed);
+
+	atomic_store(&gp->sigmask, ALLSIGS);
+	recheck(gp, ALLSIGS);
+	if (unlikely(atomic_load_explicit(&sigs.ever, memory_order_relaxed) & ~mask))
+		sigmayclose(~mask);
+}
+
+int gosigmask(int how, const uint64_t *set, uint64_t *old)
+{
+	struct g *gp = getg();
+	uint64_t cur = atomic_load_explicit(&gp->sigmask, memory_order_relaxed), mask;
+
+	if (set == NULL)
+		mask = cur;
+	else if (how == SIG_BLOCK)
+		mask = cur | *set;
+	else if (how == SIG_UNBLOCK)
+		mask = cur & ~*set;
+	else if (how == SIG_SETMASK)
+		mask = *set;
+	else
+		return -EINVAL;
+	mask &= ~UNBLOCKABLE;
+	if (old != NULL)
+		*old = cur;
+	if (set == NULL || (mask == cur && gp->m->sigmask == mask))
+		return 0;
+	if (mask & ~cur)
+		sigsoften(mask & ~cur);
+	sigsetg(gp, mask);
+	/* What is pending in the kernel and unblocked now runs its handler here, maybe on another M afterwards. */
+	gp->sigdeliver = true;
+	SC4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
+	gp->sigdeliver = false;
+	gp->m->sigmask = mask;
+	recheck(gp, mask);
+	if (mask & ~cur)
+		sigmayclose(mask & ~cur);
+	if (atomic_load(&gp->sigwake))
+		runsigs(gp);
+	return 0;
+}
+
+void gosigswap(uint64_t mask, uint64_t *old)
+{
+	struct g *gp = getg();
+
+	*old = atomic_load_explicit(&gp->sigmask, memory_order_relaxed);
+	mask &= ~UNBLOCKABLE;
+	if (mask & ~*old)
+		sigsoften(mask & ~*old);
+	sigsetg(gp, mask);
+	recheck(gp, mask);
+}
+
+uint64_t gosigpending(void)
+{
+	struct g *gp = getg();
+
+	return atomic_load(&gp->sigpending) & atomic_load(&gp->sigmask);
+}
+
+/* ---- waiting ------------------------------------------------------------------------------------------ */
+
+int gosigsuspend(const uint64_t *mask)
+{
+	struct g *gp = getg();
+	uint64_t old = 0;
+	enum wakereason r;
+	int left;
+
+	if (mask != NULL)
+		gosigswap(*mask, &old);
+	do {
+		exitforeign();
+		parkbegin(gp);
+		r = gopark(gp, WaitSignal, 0, 0);
+		left = enterforeign();
+	} while (left == 0 && r != WakeCancel);
+	if (mask != NULL)
+		gosigmask(SIG_SETMASK, &old, NULL);
+	return -EINTR;
+}
+
+/*
+ * The kernel waits, on an M of its own: it has the process's queue, and hands out in its order. What is sent to
+ * this G alone is in gp->sigpending: the sender sees gp->sigwait, and its kick ends the kernel's wait.
+ */
+int gosigwait(uint64_t set, siginfo_t *info, const struct timespec *timeout)
+{
+	struct g *gp = getg();
+	bool none = timeout != NULL && timeout->tv_sec == 0 && timeout->tv_nsec == 0;
+	uint64_t deadline = 0;
+	struct timespec ts;
+	int r;
+
+	set &= ~UNBLOCKABLE;
+	if (timeout != NULL) {
+		if (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec > 999999999)
+			return -EINVAL;
+		uint64_t s = (uint64_t)timeout->tv_sec;
+		deadline = s > UINT64_MAX / 2000000000u
+				   ? UINT64_MAX
+				   : reldeadline(s * 1000000000u + (uint64_t)timeout->tv_nsec);
+	}
+	for (;;) {
+		if (!none)
+			entersyscallblock();
+		uint64_t saved = sigenter();
+		bool got = sigtake(gp, set, info);
+		gp->sigwait = got ? 0 : set;
+		sigleave(saved);
+		if (got) {
+			r = info->si_signo;
+		} else {
+			if (timeout != NULL) {
+				uint64_t now = nanotime(), left = deadline > now ? deadline - now : 0;
+				ts.tv_sec = (time_t)(left / 1000000000u);
+				ts.tv_nsec = (long)(left % 1000000000u);
+			}
+			r = (int)SC4(SYS_rt_sigtimedwait, &set, info, timeout ? &ts : NULL, 8);
+			if (r > 0)
+				sigunbounce(info);
+			saved = sigenter();
+			gp->sigwait = 0;
+			sigleave(saved);
+		}
+		if (!none)
+			exitsyscall();
+		if (r < 0 || got || !sigiskick(info))
+			return r;
+	}
+}

@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sigqueue.c: signals on their way: from any thread to sysmon, and from there (or from pthread_kill) to a G.
+ *
+ * arrived. The trampoline may find itself anywhere in the runtime, so it only writes into a slot: one per
+ * standard signal (a second one merges with the first, as in the kernel), a ring for the real-time
+ * ones; if that is full, the signal goes back to the kernel's queue. Slot: free -> (CAS) writing -> (release)
+ * full -> sysmon (acquire) copies it, -> free. Then sysmonkick().
+ *
+ * pending. Per G: a set of bits and a list of siginfos, under sigs.lock. Standard signals merge here too.
+ *
+ * nag list. Gs with something deliverable that were not parked when it came. A poke may miss: the G may be
+ * about to park (after its look at gp->sigwake), its M may run another G by now, the kick may hit
+ * libgmp's text. So sysmon pokes each G on the list again at every tick, until nothing is left to take. Hence a
+ * poke needs no fence against park or enterforeign, which are the hot paths.
+ *
+ * Rejected: exact fences instead of the list (5 ns in each park, and kicks into libgmp's text would still
+ * need a second try); sysmon reading a signalfd or sitting in sigtimedwait (signals must be blocked
+ * everywhere then, and default actions and EINTR would be ours to imitate).
+ */
+#include "runtime.h"
+#include <string.h>
+#include <sys/syscall.h>
+
+/* si_code < 0: the kernel lets us write what we like into the rest. */
+#define KICK (-1000)
+#define BOUNCED (-1001)
+enum { STANDARD = 32, RING = 512, MAXBOUNCED = 64 };
+
+struct slot {
+	_Atomic uint32_t state; /* 0 free, 1 being written, 2 full */
+	siginfo_t info;
+};
+
+static struct slot standard[STANDARD];
+static struct rtslot {
+	_Atomic uint32_t seq; /* who may use it next: pos to write, pos + 1 to read */
+	siginfo_t info;
+} ring[RING]; /* seq counts from the slot's index: kept as seq - index, so that zero is the start */
+static _Atomic uint32_t ringtail;
+static uint32_t ringhead;	  /* sysmon only */
+static _Atomic uint32_t narrived; /* full slots, roughly: worth a look */
+static struct g *nags;		  /* sigs.lock */
+static struct sigq *freeq;	  /* sigs.lock */
+static const char cookie;
+
+/* Siginfos of signals that were sent to the process again: the kernel takes no si_code >= 0 from us. */
+static struct bounced {
+	_Atomic uint32_t used;
+	siginfo_t info;
+} bounced[MAXBOUNCED];
+
+bool sigiskick(const siginfo_t *info)
+{
+	return info->si_code == KICK && info->si_value.sival_ptr == &cookie;
+}
+
+void sigkick(struct m *mp, int s)
+{
+	siginfo_t info = {.si_signo = s, .si_code = KICK};
+
+	info.si_value.sival_ptr = (void *)(uintptr_t)&cookie;
+	SC4(SYS_rt_tgsigqueueinfo, SC0(SYS_getpid), atomic_load(&mp->procid), s, &info);
+}
+
+/* ---- arrived --------------------------------------------------------------------------------------- */
+
+static bool ringput(const siginfo_t *info)
+{
+	uint32_t pos = atomic_load_explicit(&ringtail, memory_order_relaxed);
+
+	for (;;) {
+		struct rtslot *sl = &ring[pos % RING];
+		int32_t d = (int32_t)(atomic_load_explicit(&sl->seq, memory_order_acquire) + pos % RING - pos);
+		if (d < 0)
+			return false;
+		if (d > 0) {
+			pos = atomic_load_explicit(&ringtail, memory_order_relaxed);
+			continue;
+		}
+		if (atomic_compare_exchange_weak_explicit(&ringtail, &pos, pos + 1, memory_order_relaxed,
+							  memory_order_relaxed)) {
+			sl->info = *info;
+			/* Partner: ringget's acquire. */
+			atomic_store_explicit(&sl->seq, pos + 1 - pos % RING, memory_order_release);
+			return true;
+		}
+	}
+}
+
+static bool ringget(siginfo_t *info)
+{
+	struct rtslot *sl = &ring[ringhead % RING];
+	uint32_t at = ringhead % RING;
+
+	if (atomic_load_explicit(&sl->seq, memory_order_acquire) + at != ringhead + 1)
+		return false;
+	*info = sl->info;
+	atomic_store_explicit(&sl->seq, ringhead + RING - at, memory_order_release);
+	ringhead++;
+	return true;
+}
+
+/* Back into the kernel's queue, for the process. Async-signal-safe. */
+static void bounce(const siginfo_t *info)
+{
+	siginfo_t out = {.si_signo = info->si_signo, .si_code = BOUNCED};
+
+	for (int i = 0; i < MAXBOUNCED; i++) {
+		uint32_t unused = 0;
+		if (!atomic_compare_exchange_strong(&bounced[i].used, &unused, 1))
+			continue;
+		bounced[i].info = *info;
+		out.si_value.sival_ptr = &bounced[i];
+		if (SC3(SYS_rt_sigqueueinfo, SC0(SYS_getpid), info->si_signo, &out) == 0)
+			return;
+		atomic_store(&bounced[i].used, 0);
+		break;
+	}
+	SC2(SYS_kill, SC0(SYS_getpid), info->si_signo); /* without what it said */
+}
+
+void sigunbounce(siginfo_t *info)
+{
+	struct bounced *b = info->si_value.sival_ptr;
+
+	if (likely(info->si_code != BOUNCED) || (uintptr_t)b - (uintptr_t)bounced >= sizeof(bounced))
+		return;
+	*info = b->info;
+	atomic_store(&b->used, 0);
+}
+
+void sigpush(const siginfo_t *info)
+{
+	uint32_t empty = 0;
+
+	if (info->si_signo < STANDARD) {
+		struct slot *sl = &standard[info->si_signo];
+		if (!atomic_compare_exchange_strong(&sl->state, &empty, 1))
+			return; /* merges with the one that is on its way */
+		sl->info = *info;
+		atomic_store_explicit(&sl->state, 2, memory_order_release);
+	} else if (!ringput(info)) {
+		bounce(info);
+		return;
+	}
+	atomic_fetch_add(&narrived, 1);
+}
+
+/* ---- pending; lock held --------------------------------------------------------------------------------- */
+
+static struct sigq *newq(void)
+{
+	struct sigq *q = freeq;
+
+	if (q == NULL) {
+		size_t n = 4096 / sizeof(*q);
+		q = sysalloc(n * sizeof(*q));
+		if (q == NULL)
+			return NULL;
+		for (size_t i = 0; i + 1 < n; i++)
+			q[i].next = &q[i + 1];
+	}
+	freeq = q->next;
+	return q;
+}
+
+bool sigpost(struct g *gp, const siginfo_t *info, bool process)
+{
+	uint64_t bit = SIGBIT(info->si_signo);
+	struct sigq **pq = &gp->sigq, *q;
+
+	if (info->si_signo >= STANDARD || !(atomic_load(&gp->sigpending) & bit)) {
+		if ((q = newq()) == NULL)
+			return false;
+		*q = (struct sigq){NULL, process, *info};
+		while (*pq != NULL)
+			pq = &(*pq)->next;
+		*pq = q;
+		atomic_fetch_or(&gp->sigpending, bit);
+	}
+	if (!(atomic_load(&gp->sigmask) & bit))
+		atomic_store(&gp->sigwake, 1);
+	return true;
+}
+
+/* Takes the first of signal s off gp's list. */
+static struct sigq *unqueue(struct g *gp, int s)
+{
+	struct sigq **pq = &gp->sigq, *q, *rest;
+
+	while ((q = *pq) != NULL && q->info.si_signo != s)
+		pq = &q->next;
+	if (q == NULL)
+		return NULL;
+	*pq = q->next;
+	for (rest = q->next; rest != NULL && rest->info.si_signo != s; rest = rest->next)
+		;
+	if (rest == NULL)
+		atomic_fetch_and(&gp->sigpending, ~SIGBIT(s));
+	return q;
+}
+
+static void freesigq(struct sigq *q)
+{
+	q->next = freeq;
+	freeq = q;
+}
+
+bool sigtake(struct g *gp, uint64_t set, siginfo_t *info)
+{
+	set &= atomic_load(&gp->sigpending);
+	if (set == 0)
+		return false;
+	struct sigq *q = unqueue(gp, __builtin_ctzll(set) + 1);
+	*info = q->info;
+	freesigq(q);
+	return true;
+}
+
+void sigflush(struct g *gp, uint64_t set, bool retarget)
+{
+	struct sigq *keep = NULL, **tail = &keep, *q;
+	bool pushed = false;
+
+	set &= atomic_load(&gp->sigpending);
+	if (set == 0)
+		return;
+	while ((q = gp->sigq) != NULL) {
+		gp->sigq = q->next;
+		bool in = SIGBIT(q->info.si_signo) & set;
+		if (!in || (retarget && !q->process)) {
+			q->next = NULL;
+			*tail = q;
+			tail = &q->next;
+			continue;
+		}
+		if (retarget) {
+			sigpush(&q->info);
+			pushed = true;
+		}
+		freesigq(q);
+	}
+	gp->sigq = keep;
+	uint64_t left = 0;
+	for (q = keep; q != NULL; q = q->next)
+		left |= SIGBIT(q->info.si_signo);
+	atomic_store(&gp->sigpending, left);
+	if (pushed)
+		sysmonkick();
+}
+
+/* ---- telling the G ------------------------------------------------------------------------------------ */
+
+void signag(struct g *gp)
+{
+	if (gp->signagged)
+		return;
+	gp->signagged = true;
+	gp->signag = nags;
+	nags = gp;
+}
+
+/* What gp is to be poked for; 0: nothing. Racy without the lock. */
+static int pokefor(struct g *gp)
+{
+	uint64_t set = atomic_load(&gp->sigpending) & (~atomic_load(&gp->sigmask) | gp->sigwait);
+
+	return set ? __builtin_ctzll(set) + 1 : 0;
+}
+
+bool sigpoke(struct g *gp)
+{
+	uint64_t w = atomic_load(&gp->park);
+	uint32_t st;
+	int s;
+
+	if ((w & 0xf) == Parkpreparing || (w & 0xf) == Parkparked)
+		return gowake(gp, w >> 8, WakeSignal);
+	st = atomic_load(&gp->status);
+	/* Racy: gp may leave that M at any time. Then somebody else looks up in vain. */
+	struct m *mp = __atomic_load_n(&gp->m, __ATOMIC_RELAXED);
+	if ((st == Grunning || st == Gsyscall) && mp != NULL && gp != getg() && (s = pokefor(gp)) != 0)
+		sigkick(mp, s);
+	return false;
+}
+
+/* Pokes those who have not taken theirs; when to do so again, in ns. */
+static uint64_t nag(void)
+{
+	static uint32_t times; /* in a row: who takes long may take very long (a wrapper that computes) */
+	struct g *some[32];
+	int n = 0;
+	uint64_t saved;
+
+	if (__atomic_load_n(&nags, __ATOMIC_RELAXED) == NULL) {
+		times = 0;
+		return 0;
+	}
+	saved = sigenter();
+	for (struct g **pg = &nags, *gp; (gp = *pg) != NULL;) {
+		uint32_t st = atomic_load(&gp->status);
+		if (pokefor(gp) == 0 || st == Gdead) {
+			*pg = gp->signag;
+			gp->signagged = false;
+			continue;
+		}
+		if (n < (int)nelem(some))
+			some[n++] = gp;
+		pg = &gp->signag;
+	}
+	bool any = nags != NULL;
+	sigleave(saved);
+	for (int i = 0; i < n; i++)
+		sigpoke(some[i]);
+	if (!any)
+		return 0;
+	return ++times < 32 ? 40000 : times < 128 ? 1000000 : 10000000;
+}
+
+/* ---- sysmon: whose is it? ------------------------------------------------------------------------------ */
+
+static bool takes(struct g *gp, uint64_t bit)
+{
+	uint32_t st = atomic_load(&gp->status);
+
+	return st != Gdead && st != Gidle && !(atomic_load(&gp->sigmask) & bit);
+}
+
+static struct g *_Atomic taker; /* a G other than main that blocks little: most questions end with it */
+
+struct want {
+	uint64_t bit;
+	struct g *gp;
+};
+
+static void look(struct g *gp, void *arg)
+{
+	struct want *w = arg;
+
+	if (w->gp == NULL && takes(gp, w->bit))
+		w->gp = gp;
+}
+
+/* The G to which a signal for the process goes: main first. nil: all block it. Lock held. */
+static struct g *pick(int s)
+{
+	static struct g *last[65]; /* who took it last time */
+	struct want w = {SIGBIT(s), NULL};
+
+	if (sched.maing != NULL && takes(sched.maing, w.bit))
+		return sched.maing;
+	if (last[s] != NULL && takes(last[s], w.bit))
+		return last[s];
+	foreachg(look, &w);
+	last[s] = w.gp;
+	return w.gp;
+}
+
+static void route(struct m *mp, const siginfo_t *info)
+{
+	int s = info->si_signo;
+	uint64_t saved = sigenter();
+	bool back = false, dfl = sigs.act[s].fn == DFL;
+	struct g *gp = pick(s);
+
+	if (gp == NULL) {
+		/* StoreLoad with sigsetg(): either it sees the bit here and has us reopen, or we see its mask. */
+		atomic_fetch_or(&sigs.closed, SIGBIT(s));
+		gp = pick(s);
+		if (gp != NULL)
+			atomic_fetch_and(&sigs.closed, ~SIGBIT(s));
+	}
+	if (gp == NULL) {
+		setsigmask(mp, mp->sigmask | SIGBIT(s));
+		back = true;
+	} else if (sigignored(s)) {
+		gp = NULL;
+		dfl = false;
+	} else if (!dfl) {
+		sigpost(gp, info, true);
+		signag(gp);
+		/* StoreLoad with gosigmask(), which looks at what is pending after it has set its mask. */
+		if (atomic_load(&gp->sigmask) & SIGBIT(s))
+			sigflush(gp, SIGBIT(s), true);
+	}
+	sigleave(saved);
+	if (back) /* pending in the kernel: for sigwait, signalfd, or whoever unblocks it */
+		bounce(info);
+	else if (dfl)
+		sigdefault(s);
+	else if (gp != NULL)
+		sigpoke(gp);
+}
+
+/* What every G blocks. Lock held. */
+static uint64_t blockedbyall(void)
+{
+	struct g *gp = atomic_load(&taker);
+	uint64_t set = ALLSIGS;
+
+	if (sched.maing != NULL)
+		set = atomic_load(&sched.maing->sigmask);
+	if (gp != NULL && atomic_load(&gp->status) != Gdead)
+		set &= atomic_load(&gp->sigmask);
+	for (gp = atomic_load(&sched.allgs); gp != NULL && set != 0; gp = gp->alllink) {
+		uint32_t st = atomic_load(&gp->status);
+		if (st == Gdead || st == Gidle || (set & ~atomic_load(&gp->sigmask)) == 0)
+			continue;
+		set &= atomic_load(&gp->sigmask);
+		atomic_store(&taker, gp);
+	}
+	return set;
+}
+
+void sigmayclose(uint64_t set)
+{
+	struct g *gp = sched.maing;
+
+	set &= ~atomic_load(&sigs.closed);
+	if (gp != NULL)
+		set &= atomic_load(&gp->sigmask);
+	gp = atomic_load(&taker);
+	if (gp != NULL && atomic_load(&gp->status) != Gdead)
+		set &= atomic_load(&gp->sigmask);
+	if (set == 0)
+		return;
+	atomic_store(&sigs.reopen, true);
+	sysmonkick();
+}
+
+/* sysmon takes whatever some G takes, and nothing else. */
+static void openmask(struct m *mp)
+{
+	uint64_t saved = sigenter(), set = blockedbyall();
+
+	/* StoreLoad with sigsetg(), as in route(). */
+	atomic_store(&sigs.closed, set);
+	set &= blockedbyall();
+	atomic_store(&sigs.closed, set);
+	sigleave(saved);
+	setsigmask(mp, set | atomic_load(&sigs.quiet) | SIGBIT(32) | SIGBIT(33));
+}
+
+uint64_t sysmonsigs(void)
+{
+	struct m *mp = getg()->m;
+	siginfo_t info;
+
+	if (atomic_load_explicit(&narrived, memory_order_relaxed) != 0) {
+		atomic_store(&narrived, 0); /* before the look */
+		for (int s = 1; s < STANDARD; s++) {
+			if (atomic_load_explicit(&standard[s].state, memory_order_acquire) != 2)
+				continue;
+			info = standard[s].info;
+			atomic_store_explicit(&standard[s].state, 0, memory_order_release);
+			route(mp, &info);
+		}
+		while (ringget(&info))
+			route(mp, &info);
+		atomic_store(&sigs.reopen, true); /* the trampoline may have closed what it brought us */
+	}
+	if (atomic_exchange(&sigs.reopen, false))
+		openmask(mp);
+	return nag();
+}
+
+/* In a fork's child: nothing of what was on its way is this process's. */
+void sigqueuefork(void)
+{
+	nags = NULL;
+	atomic_store(&narrived, 0);
+	ringhead = 0;
+	atomic_store(&ringtail, 0);
+	for (int s = 0; s < STANDARD; s++)
+		atomic_store(&standard[s].state, 0);
+	for (int i = 0; i < MAXBOUNCED; i++)
+		atomic_store(&bounced[i].used, 0);
+	for (int i = 0; i < RING; i++)
+		atomic_store(&ring[i].seq, 0);
+}
+
+/* ---- sending -------------------------------------------------------------------------------------------- */
+
+/* gp has something new. The caller is in the runtime if it is a G. */
+static void tell(struct g *gp)
+{
+	uint64_t saved;
+
+	if (gp == getg() || sigpoke(gp))
+		return;
+	saved = sigenter();
+	signag(gp);
+	sigleave(saved);
+	sysmonkick();
+}
+
+int gosignal(struct g *gp, const siginfo_t *info)
+{
+	int s = info->si_signo, err = 0;
+	struct g *self = getg();
+	bool dfl = false, told = false;
+
+	if (s < 1 || s > 64 || s == 32 || s == 33)
+		return -EINVAL;
+	if (self != NULL)
+		exitforeign();
+	uint64_t saved = sigenter();
+	bool blocked = atomic_load(&gp->sigmask) & SIGBIT(s);
+	if (atomic_load(&gp->status) == Gdead || (!blocked && sigignored(s))) {
+		/* Sent, and without effect. */
+	} else if (s == SIGKILL || s == SIGSTOP ||
+		   (!blocked && sigs.act[s].fn == DFL)) {
+		dfl = true;
+	} else {
+		if (!sigpost(gp, info, false))
+			err = -EAGAIN;
+		told = pokefor(gp) != 0;
+	}
+	sigleave(saved);
+	if (told)
+		tell(gp);
+	if (self != NULL)
+		enterforeign(); /* runs the handler, if it is ours */
+	if (dfl)
+		sigdefault(s);
+	return err;
+}
+
+int gokill(const siginfo_t *info)
+{
+	int s = info->si_signo, err = 0;
+	struct g *self = getg(), *gp = NULL;
+
+	if (s < 1 || s > 64 || s == 32 || s == 33 || self == NULL)
+		return -ENOSYS;
+	exitforeign();
+	uint64_t saved = sigenter();
+	if (sigs.act[s].fn != DFL && sigs.act[s].fn != IGN) {
+		if (sched.maing != NULL && takes(sched.maing, SIGBIT(s)))
+			gp = sched.maing;
+		else if (takes(self, SIGBIT(s)))
+			gp = self; /* POSIX: then it is delivered before kill() returns */
+		else
+			gp = pick(s);
+	}
+	if (gp == NULL || !sigpost(gp, info, true))
+		err = -ENOSYS;
+	sigleave(saved);
+	if (err == 0)
+		tell(gp);
+	enterforeign();
+	return err;
+}
+
+struct tidlook {
+	int tid;
+	struct g *gp;
+};
+
+static void bytid(struct g *gp, void *arg)
+{
+	struct tidlook *l = arg;
+	uint32_t st = atomic_load(&gp->status);
+
+	if (gp->tid == l->tid && st != Gdead && st != Gidle)
+		l->gp = gp;
+}
+
+struct g *gofid(int tid)
+{
+	struct tidlook l = {tid, NULL};
+
+	foreachg(bytid, &l);
+	return l.gp;
+}
