@@ -740,9 +740,10 @@ struct g *netpoll(int64_t delay, int32_t *n)
 			uint64_t v;
 			/* Only a blocking poller swallows it: it is meant for the one that sleeps. */
 			if (delay != 0) {
-				/* In this order: a break in between is read away, but we are awake. */
-				atomic_store(&breaking, 0);
+				/* In this order: a break in between is not written, but we are awake. The other way round
+				 * its write would be read away and `breaking` stay 1 for ever. */
 				SC3(SYS_read, breakfd, &v, sizeof(v));
+				atomic_store(&breaking, 0);
 			}
 			continue;
 		}
