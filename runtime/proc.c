@@ -231,6 +231,37 @@ static void stopm(struct m *mp)
 }
 
 /*
+ * Unlike Go: rather than make one more M, let the one that sleeps in the netpoller have pp. False if
+ * nobody sleeps there; pp is the caller's still.
+ *
+ * The poller stores lastpoll when it wakes and only then looks for an idle P, under sched.lock. So if lastpoll is still 0
+ * after pp is on the idle list, it will find it there; else it may have looked too early.
+ */
+static bool givepoller(struct p *pp)
+{
+	if (atomic_load(&sched.lastpoll) != 0)
+		return false;
+	lock(&sched.lock);
+	pidleput(pp);
+	unlock(&sched.lock);
+	if (atomic_load(&sched.lastpoll) == 0) {
+		netpollbreak();
+		return true;
+	}
+	lock(&sched.lock);
+	for (struct p **l = &sched.pidle; *l != NULL; l = &(*l)->link) {
+		if (*l == pp) {
+			*l = pp->link;
+			atomic_fetch_sub_explicit(&sched.npidle, 1, memory_order_seq_cst);
+			unlock(&sched.lock);
+			return false;
+		}
+	}
+	unlock(&sched.lock);
+	return true; /* somebody has taken it from the list: as good */
+}
+
+/*
  * Runs an M on pp (nil: on an idle P, if there is one). spinning: the caller has counted the M
  * in nmspinning already. Any thread; pp is owned by the caller.
  */
@@ -249,6 +280,11 @@ void startm(struct p *pp, bool spinning)
 		mp->spinning = spinning;
 		mp->nextp = pp;
 		notewakeup(&mp->park);
+		return;
+	}
+	if (atomic_load(&sched.nm) >= gomaxprocs + 2 && givepoller(pp)) {
+		if (spinning)
+			atomic_fetch_sub(&sched.nmspinning, 1);
 		return;
 	}
 	if (!newm(pp, spinning)) {
