@@ -40,7 +40,7 @@ struct p **allp;
 int32_t gomaxprocs;
 
 enum {
-	BACKLOG = 8,		   /* queued Gs that outlast a wake-up: 8 x ~10 us (recv + send) */
+	BACKLOG = 8,		   /* what pp->backlog is at first: 8 x ~10 us (recv + send) */
 	KICKTICKS = 2000000,	   /* cputicks, about 1 ms: kick sysmon no more often */
 	NEXTSTREAK = 64,	   /* runnext may win that often in a row */
 };
@@ -348,7 +348,9 @@ static void maybewake(struct p *pp)
 	if (atomic_load_explicit(&sched.npidle, memory_order_relaxed) == 0 ||
 	    atomic_load_explicit(&sched.nmspinning, memory_order_relaxed) != 0)
 		return;
-	if (runqlen(pp) + (uint32_t)atomic_load_explicit(&sched.runqsize, memory_order_relaxed) >= BACKLOG) {
+	uint32_t most = atomic_load_explicit(&pp->backlog, memory_order_relaxed);
+	if (runqlen(pp) + (uint32_t)atomic_load_explicit(&sched.runqsize, memory_order_relaxed) >=
+	    (most ? most : BACKLOG)) {
 		wakep();
 		return;
 	}

@@ -162,6 +162,7 @@ struct p {
 	_Atomic uint32_t syscalltick; /* +1 at every entersyscall() */
 	uint32_t nextstreak;	      /* Gs in a row that came from runnext; owner only */
 	int64_t lastkick;	      /* cputicks of the last sysmonkick(); owner only */
+	_Atomic uint32_t backlog;     /* queued Gs that outlast a wake-up; sysmon writes, owner reads */
 	struct p *link;		      /* idle list; under sched.lock */
 	struct m *m;		      /* racy back link, for dumps */
 
@@ -184,6 +185,9 @@ struct p {
 	/* sysmon's notes */
 	uint32_t sysmonschedtick, sysmonsyscalltick;
 	uint64_t sysmonschedwhen, sysmonsyscallwhen, sysmoncputime;
+	int32_t slicem;	      /* whose CPU time slicecpu is */
+	uint32_t slicetick;
+	uint64_t slicewhen, slicecpu;
 };
 
 /* ---- tls.c, stack.c, arch/, gexit.c ----------------------------------------------------------- */

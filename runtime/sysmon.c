@@ -8,6 +8,7 @@
  *   - retakes Ps: (1) in a marked system call since the last tick with work waiting, or for 10 ms;
  *     (2, 3) lent to the same G for 10 ms with work waiting: if the M is blocked in the kernel (its CPU clock
  *     stands still and its state is not R) at once, if it computes after 10 ms more;
+ *   - measures how long Gs run on each P, from which maybewake() knows what backlog is worth a wake-up;
  *   - wakes an M if Gs have waited for a whole tick while a P idles: the price of not waking one
  *     at every goready (proc.c).
  *
@@ -22,7 +23,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
-enum { MS = 1000000, FINE = 40000, COARSE = 10 * MS, WATCH = 500000, QUIET = 8, ATREST = 100 };
+enum { MS = 1000000, FINE = 40000, COARSE = 10 * MS, WATCH = 500000, QUIET = 8, ATREST = 100, WORTH = 80000 };
 
 static uint32_t seentick[1024]; /* per P: schedtick + runqhead at the last tick */
 static bool seenwork[1024];
@@ -191,6 +192,32 @@ static bool backlog(void)
 	       atomic_load(&sched.nmspinning) == 0;
 }
 
+/*
+ * How many queued Gs make a wake-up worth while: as many as run for WORTH on average. The average is CPU time of
+ * the M by its switches, over a ms or more in which the same M had the P.
+ */
+static void measure(struct p *pp, uint64_t now)
+{
+	uint64_t st = atomic_load_explicit(&pp->status, memory_order_relaxed);
+	int32_t id = (int32_t)(st >> 8);
+
+	if (id == 0 || now < pp->slicewhen + MS)
+		return;
+	struct m *mp = mofid(id);
+	uint64_t cpu = mp ? threadcpu(atomic_load(&mp->procid)) : 0;
+	uint32_t tick = atomic_load_explicit(&pp->schedtick, memory_order_relaxed);
+	uint32_t n = tick - pp->slicetick;
+	if (id == pp->slicem && n >= 8 && cpu > pp->slicecpu) {
+		uint64_t fit = WORTH / ((cpu - pp->slicecpu) / n + 1);
+		atomic_store_explicit(&pp->backlog, fit < 1 ? 1 : fit > 64 ? 64 : (uint32_t)fit,
+				      memory_order_relaxed);
+	}
+	pp->slicem = id;
+	pp->slicecpu = cpu;
+	pp->slicetick = tick;
+	pp->slicewhen = now;
+}
+
 /* Nobody looks at the network while every M runs something and Ps idle. */
 static bool pollnetwork(uint64_t now, uint64_t patience)
 {
@@ -238,6 +265,8 @@ static noreturn void sysmon(void)
 		}
 		rest = 0;
 		uint64_t now = nanotime(), next = timersnext();
+		for (int32_t i = 0; idle > 0 && i < gomaxprocs; i++)
+			measure(allp[i], now);
 		bool did = pollnetwork(now, idle > 0 && delay <= WATCH ? 200000 : COARSE);
 		did |= retake(now);
 		if (backlog() || (idle > 0 && next != 0 && next <= now &&
