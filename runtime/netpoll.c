@@ -18,8 +18,7 @@
  * Generations: gen is in the epoll data and grows when the number is opened or closed, so an event of a
  * previous descriptor under the same number is dropped. Where the old description may live on (fork, dup,
  * SCM_RIGHTS: `shared`), it is taken out of the epoll set before the close, because epoll would
- * keep it. A number that libc closed behind our back (fclose) is found by the opener's fdopened(), and as
- * a last resort by pdrescue() from sysmon, which re-arms what has slept for long.
+ * keep it. A number that libc closed behind our back is found by the opener's fdopened().
  *
  * Rejected: level-triggered (an epoll_ctl per wait), EPOLLONESHOT (the same), epoll per P (a G's descriptor would
  * wake the wrong P), always trying first (10 % of an echo server).

@@ -32,6 +32,7 @@
 #include "runtime.h"
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 struct sched sched = {.lastpoll = 1};
@@ -185,6 +186,9 @@ void mstart(void *arg)
 	mp->sigmask = ~(uint64_t)0;
 	if (mp->mstartfn != NULL)
 		mp->mstartfn();
+	/* The program's name, not that of whichever thread made this one. */
+	if (sched.maing != NULL)
+		SC5(SYS_prctl, PR_SET_NAME, sched.maing->name, 0, 0, 0);
 	if (mp->nextp != NULL) {
 		acquirep(mp, mp->nextp);
 		mp->nextp = NULL;

@@ -141,8 +141,10 @@ static bool retakeforeign(struct p *pp, uint64_t st, uint64_t now)
 	}
 	if (now < pp->sysmonschedwhen + COARSE || tid == 0)
 		return false;
-	/* If Ps idle or spin, others find what comes; only this P's own queue is stuck with it, and can be stolen. */
-	if (!workwaits(pp) && atomic_load(&sched.nmspinning) + atomic_load(&sched.npidle) > 0)
+	/* If Ps idle or spin, others find what comes; only this P's own queue is stuck with it, and can be stolen. But
+	 * a thread that sits in the kernel for good must not keep sysmon from resting. */
+	bool spare = !workwaits(pp) && atomic_load(&sched.nmspinning) + atomic_load(&sched.npidle) > 0;
+	if (spare && now < pp->sysmonschedwhen + 100 * COARSE)
 		return false;
 	uint64_t cpu = threadcpu(tid);
 	if (pp->sysmoncputime == 0) { /* first look: remember, decide a tick later */
@@ -153,7 +155,8 @@ static bool retakeforeign(struct p *pp, uint64_t st, uint64_t now)
 	if (still && threadstate(tid) != 'R')
 		return take(pp, st);
 	/* Computing (or starved): the kernel shares the CPU out once another M has the P. */
-	if (!still && now >= pp->sysmonschedwhen + 2 * COARSE)
+	pp->sysmoncputime = cpu;
+	if (!still && !spare && now >= pp->sysmonschedwhen + 2 * COARSE)
 		return take(pp, st);
 	return false;
 }
