@@ -48,6 +48,18 @@ void lock(mutex *l)
 		futexsleep(&l->key, 2, -1);
 }
 
+void lockshort(mutex *l)
+{
+	static const struct timespec nap = {0, 20000};
+
+	while (unlikely(!trylock(l))) {
+		for (int i = 0; i < SPINS && atomic_load_explicit(&l->key, memory_order_relaxed); i++)
+			procyield(8);
+		if (atomic_load_explicit(&l->key, memory_order_relaxed))
+			SC2(SYS_nanosleep, &nap, NULL);
+	}
+}
+
 void unlock(mutex *l)
 {
 	uint32_t old = atomic_exchange_explicit(&l->key, 0, memory_order_release);

@@ -28,6 +28,16 @@ void lock(mutex *l);
 bool trylock(mutex *l);
 void unlock(mutex *l);
 
+/*
+ * The same for critical sections of a few dozen instructions: unlocking is a plain store, so nobody is
+ * woken by it; who has spun in vain (the holder lost its CPU) naps. Not to be mixed with lock()/unlock().
+ */
+void lockshort(mutex *l);
+static inline void unlockshort(mutex *l)
+{
+	atomic_store_explicit(&l->key, 0, memory_order_release);
+}
+
 /* One-shot sleep of one kernel thread. notewakeup may come first. lock.c */
 typedef struct note {
 	_Atomic uint32_t key;

@@ -11,9 +11,9 @@
  *
  * No lost wake-up: the waiter checks *addr under the bucket lock and queues itself before dropping it;
  * the waker changes *addr first and then looks at the queue under the same lock. So either the waiter
- * sees the new value, or the waker sees the waiter. The waker's look without the lock (bucket
- * count) is behind a full fence, and the waiter's count++ is seq_cst before its check (StoreLoad
- * on both sides). A waker takes a waiter off the queue only if it wins the waiter's park
+ * sees the new value, or the waker sees the waiter: whichever of the two critical sections is first. There is no look
+ * without the lock, and so no fence: objects keep a count or a bit of their own and do not call without need.
+ * A waker takes a waiter off the queue only if it wins the waiter's park
  * (parkclaim); one that timed out at the same moment does not swallow the wake-up.
  *
  * Blocks: futexwait parks the G (blocks a foreign thread's M). futexwake blocks nobody. Lock rank: bucket
@@ -37,8 +37,7 @@ struct waiter {
 };
 
 struct bucket {
-	_Alignas(CACHELINE) mutex lock;
-	_Atomic uint32_t n; /* waiters in this bucket */
+	_Alignas(CACHELINE) mutex lock; /* lockshort */
 	struct waiter *addrs;
 };
 
@@ -99,7 +98,6 @@ static void unqueue(struct bucket *b, struct waiter *w, struct waiter *prev)
 	w->queued = false;
 	if (w->count != NULL)
 		atomic_fetch_sub_explicit(w->count, 1, memory_order_relaxed);
-	atomic_fetch_sub_explicit(&b->n, 1, memory_order_relaxed);
 }
 
 /* ---- waiting ----------------------------------------------------------------------------------- */
@@ -107,7 +105,7 @@ static void unqueue(struct bucket *b, struct waiter *w, struct waiter *prev)
 /* A waiter that was not woken by futexwake takes itself off. */
 static void dequeue(struct bucket *b, struct waiter *w)
 {
-	lock(&b->lock);
+	lockshort(&b->lock);
 	if (w->queued) {
 		struct waiter *prev = NULL, *x = *findaddr(b, w->addr);
 		while (x != w) {
@@ -116,7 +114,7 @@ static void dequeue(struct bucket *b, struct waiter *w)
 		}
 		unqueue(b, w, prev);
 	}
-	unlock(&b->lock);
+	unlockshort(&b->lock);
 }
 
 /* A foreign thread sleeps in the kernel. w->word: 0 waiting, 1 woken. */
@@ -161,11 +159,9 @@ again:
 	atomic_store_explicit(&w->word, 0, memory_order_relaxed);
 	if (gp != NULL)
 		w->ticket = parkbegin(gp);
-	atomic_fetch_add_explicit(&b->n, 1, memory_order_seq_cst);
-	lock(&b->lock);
+	lockshort(&b->lock);
 	if (check != NULL && atomic_load_explicit(check, memory_order_seq_cst) != expect) {
-		atomic_fetch_sub_explicit(&b->n, 1, memory_order_relaxed);
-		unlock(&b->lock);
+		unlockshort(&b->lock);
 		if (gp != NULL) {
 			parkabort(gp);
 			enterforeign();
@@ -175,7 +171,7 @@ again:
 		return -EAGAIN;
 	}
 	enqueue(b, w);
-	unlock(&b->lock);
+	unlockshort(&b->lock);
 	if (unlockfn != NULL)
 		unlockfn(arg);
 	if (gp == NULL) {
@@ -225,10 +221,6 @@ int futexwake(const void *addr, int n)
 	struct g *gp;
 	int woken = 0;
 
-	/* The waker's half of the StoreLoad pair: its store to *addr, then this load. */
-	atomic_thread_fence(memory_order_seq_cst);
-	if (atomic_load_explicit(&b->n, memory_order_relaxed) == 0)
-		return 0;
 	gp = getg();
 	if (gp != NULL)
 		exitforeign();
@@ -238,7 +230,7 @@ int futexwake(const void *addr, int n)
 		struct g *ready[64];
 		int nready = 0;
 		more = false;
-		lock(&b->lock);
+		lockshort(&b->lock);
 		struct waiter *w;
 		while (woken < n && (w = *findaddr(b, (uintptr_t)addr)) != NULL) {
 			if (nready == (int)nelem(ready)) {
@@ -265,7 +257,7 @@ int futexwake(const void *addr, int n)
 			if (parked)
 				ready[nready++] = wgp;
 		}
-		unlock(&b->lock);
+		unlockshort(&b->lock);
 		for (int i = 0; i < nready; i++)
 			goready(ready[i]);
 	}
