@@ -9,8 +9,6 @@
 #include <string.h>
 #include <sys/syscall.h>
 
-extern char **environ;
-
 struct debug debug = {.maxm = 10000, .spinns = 50000};
 
 static noreturn void bad(const char *name, const char *value, const char *allowed)
@@ -65,9 +63,9 @@ static void setting(const char *name, const char *value)
 			"GMP_FSBASE GMP_GUARD); ignored\n", name);
 }
 
-void envinit(void)
+void envinit(char **envp)
 {
-	for (char **e = environ; e != NULL && *e != NULL; e++) {
+	for (char **e = envp; e != NULL && *e != NULL; e++) {
 		char name[32];
 		if (strncmp(*e, "GMP_", 4) != 0)
 			continue;

@@ -45,8 +45,8 @@ int selftid(void);
 
 /* Looks a libc function up behind our own definitions; nil if libc has none. libc.c */
 void *libcsym(const char *name);
-/* Reads the GMP_* environment; on a bad value says so on stderr and exits with status 2. */
-void envinit(void);
+/* Reads the GMP_* settings from envp; on a bad value says so on stderr and exits with status 2. */
+void envinit(char **envp);
 /*
  * Starts the pool with the calling thread as main G, if that has not been done.
  * Returns 0, or -errno with the reason on stderr (GMP_VERBOSE): then threads stay the kernel's.

@@ -10,7 +10,9 @@
  *
  * An attempt takes the flag first (exchange 0), then makes its system call. An edge sets the flag and
  * wakes. So data that come after the take, whether before or after the call, leave the flag at 1, and
- * pdwait() (which checks it under pd->lock, where the event side sets it) does not sleep: no lost edge.
+ * pdwait() (which checks it under pd->lock, where the event side sets it) does not sleep: no lost edge. The flag
+ * may also be given back by pdleft(), without the lock: it stores the flag, then reads the count of waiters;
+ * pdwait() raises the count, then reads the flag (both seq_cst), so one of the two sees the other.
  * Several Gs may wait on one descriptor. An edge wakes all pollers but one reader (one writer); who then
  * finds more than it takes calls pdleft(), which wakes the next: a baton, no herd. A woken reader that
  * gives up without trying must pass the baton on as well.
@@ -122,8 +124,6 @@ void netpollfork(void)
 		for (int i = 0; pd != NULL && i < CHUNK; i++) {
 			int fd = pd[i].fd;
 			uint32_t gen = pd[i].gen;
-			if (pd[i].kind == FD_UNKNOWN && !pd[i].registered && pd[i].npoll == 0)
-				continue;
 			memset(&pd[i], 0, sizeof(pd[i]));
 			pd[i].fd = fd;
 			pd[i].gen = gen + 1;
@@ -587,13 +587,21 @@ int pdwait(struct polldesc *pd, uint32_t gen, int mode, uint64_t deadline)
 		err = -EBADF;
 	else
 		err = pdregister(pd);
-	if (err != 0 || atomic_load_explicit(ready, memory_order_seq_cst) != 0) {
+	if (err != 0) {
 		unlock(pdlock(pd));
 		parkabort(gp);
 		enterforeign();
 		return err;
 	}
+	/* Count first, then look (StoreLoad): pdleft() sets the flag, then looks at the count, without the lock. */
 	addwaiter(pd, &w, mode);
+	if (atomic_load_explicit(ready, memory_order_seq_cst) != 0) {
+		delwaiter(pd, &w);
+		unlock(pdlock(pd));
+		parkabort(gp);
+		enterforeign();
+		return 0;
+	}
 	unlock(pdlock(pd));
 	enum wakereason r = gopark(gp, mode == PD_READ ? WaitRead : WaitWrite, (uintptr_t)pd->fd, deadline);
 	if (r != WakeReady && r != WakeClosed) {
@@ -659,13 +667,14 @@ int pdpoll(struct pollwaiter *w, int n, uint64_t deadline)
 			ready = true; /* closed meanwhile: the caller looks again */
 		else
 			err = pdregister(pd);
-		if (atomic_load_explicit(&pd->rready, memory_order_seq_cst) != 0 ||
-		    (writes(w[i].events) && atomic_load_explicit(&pd->wready, memory_order_seq_cst) != 0))
-			ready = true;
 		if (err == 0 && !ready) {
 			addwaiter(pd, &w[i], POLLERS);
 			queued = i + 1;
 		}
+		/* As in pdwait(): be counted, then look. */
+		if (atomic_load_explicit(&pd->rready, memory_order_seq_cst) != 0 ||
+		    (writes(w[i].events) && atomic_load_explicit(&pd->wready, memory_order_seq_cst) != 0))
+			ready = true;
 		unlock(pdlock(pd));
 	}
 	enum wakereason r = WakeReady;

@@ -16,8 +16,11 @@ void realinit(void)
 #undef FN
 }
 
-__attribute__((constructor)) static void init(void)
+/* We are initialised before libc (initfirst), which has not set environ yet: ld.so passes it. */
+__attribute__((constructor)) static void init(int argc, char **argv, char **envp)
 {
+	(void)argc;
+	(void)argv;
 	realinit();
-	envinit();
+	envinit(envp);
 }
