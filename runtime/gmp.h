@@ -143,10 +143,16 @@ int gosigaction(int s, const struct sigaction *new, struct sigaction *old);
 int gosigmask(int how, const uint64_t *set, uint64_t *old);
 /* Another mask for the length of a wait, at no system call unless it does wait; then gosigmask() back. */
 void gosigswap(uint64_t mask, uint64_t *old);
+/* Runs the handlers of what is pending and not blocked. 0: there were none; -EINTR (parks) */
+int gosigrun(void);
+/* The process has stopped sending itself a signal: what is still on its way has arrived afterwards (parks) */
+void gosigsync(void);
 /* Parks until a handler has run; mask nil: with the present mask (parks). -EINTR */
 int gosigsuspend(const uint64_t *mask);
 /* sigtimedwait(2) (parks). The signal, or -errno */
 int gosigwait(uint64_t set, siginfo_t *info, const struct timespec *timeout);
+/* sigaltstack(2) of the calling G. 0, -EPERM, -EINVAL, -ENOMEM */
+int gosigaltstack(const stack_t *new, stack_t *old);
 uint64_t gosigpending(void); /* sent to the calling G itself, and blocked */
 /* Sends info->si_signo to one thread; if that is the caller, delivers it. 0, -EINVAL, -EAGAIN (parks) */
 int gosignal(struct g *gp, const siginfo_t *info);
@@ -154,8 +160,11 @@ int gosignal(struct g *gp, const siginfo_t *info);
 int gokill(const siginfo_t *info);
 /* The G with that thread id, or nil. any thread */
 struct g *gofid(int tid);
-/* vfork.S, around the call: its child shares this thread's memory and must be nobody's G. */
-extern __thread bool runtime_vforked __attribute__((tls_model("initial-exec"), visibility("hidden")));
+/*
+ * vfork.S, around the call: its child shares this thread's memory and must be nobody's G. While it runs, runtime_vforked
+ * holds what is runtime_g otherwise (in a thread without a G: its TCB).
+ */
+extern __thread struct g *runtime_vforked __attribute__((tls_model("initial-exec"), visibility("hidden")));
 struct g *vforkenter(void);
 void vforkleave(struct g *gp);
 

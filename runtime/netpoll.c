@@ -273,7 +273,7 @@ void fdshareall(void)
 bool poolstarted(void)
 {
 	/* A vfork's child must not touch its parent's books. */
-	return atomic_load_explicit(&sched.started, memory_order_acquire) && !runtime_vforked;
+	return atomic_load_explicit(&sched.started, memory_order_acquire) && runtime_vforked == NULL;
 }
 
 /* What is known of fd, without making room for it; nil if nothing. */

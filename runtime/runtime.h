@@ -130,6 +130,7 @@ struct g {
 	bool sigbusy;	   /* owner: in the trampoline, which takes all that is pending before it returns */
 	bool sigdeliver;   /* owner: handlers may run although libgmp's own code is interrupted */
 	uint8_t sigran;	   /* owner: RAN_* since runsigs() began */
+	stack_t sigalt;	   /* owner: its alternate stack as the program knows it; ss_sp nil: none */
 
 	char name[16];
 	struct area *area;  /* stack.c: where stack and TLS live; nil for main */
@@ -154,6 +155,7 @@ struct m {
 	struct m *alllink;	/* all Ms; append-only */
 	struct g *lockedg;
 	uint64_t sigmask;	/* what the kernel has for this thread */
+	uintptr_t altlo;	/* its alternate stack for the kernel, where frames only pass through; 0: none */
 	uint64_t fastrand;
 	void (*mstartfn)(void);
 };
@@ -389,6 +391,11 @@ void sysmonkick(void); /* let it look again now. any thread, signal handlers too
 /* ---- signal.c sigqueue.c sigmask.c: the model is at the top of signal.c ----------------------------- */
 #define SIGBIT(s) ((uint64_t)1 << ((s) - 1))
 #define ALLSIGS (~(uint64_t)0)
+/* Raised by what a thread does; ignored by default; never the program's to handle or block (32 and 33 are libc's). */
+#define FAULTS \
+	(SIGBIT(SIGSEGV) | SIGBIT(SIGBUS) | SIGBIT(SIGFPE) | SIGBIT(SIGILL) | SIGBIT(SIGTRAP) | SIGBIT(SIGSYS))
+#define IGNORED (SIGBIT(SIGCHLD) | SIGBIT(SIGCONT) | SIGBIT(SIGURG) | SIGBIT(SIGWINCH))
+#define UNBLOCKABLE (SIGBIT(SIGKILL) | SIGBIT(SIGSTOP) | SIGBIT(32) | SIGBIT(33))
 enum { RAN_RESTART = 1, RAN_INTR = 2 };
 
 typedef void sighandler(int, siginfo_t *, void *);
@@ -414,9 +421,13 @@ struct sigstate {
 	struct sigact act[65]; /* the program's dispositions; under lock */
 	_Atomic uint64_t hard;	 /* default action ends or stops the process, and is the kernel's */
 	_Atomic uint64_t quiet;	 /* nothing happens on delivery: ignored */
+	_Atomic uint64_t onstack; /* the handler wants the alternate stack */
 	_Atomic uint64_t ever;	 /* some G has blocked it */
 	_Atomic uint64_t closed; /* no G takes it: sysmon blocks it, so that it stays pending */
+	_Atomic uint64_t sysmon; /* what sysmon blocks in the kernel */
 	_Atomic bool reopen;	 /* sysmon's mask is to be computed anew */
+	_Atomic uint32_t syncwant, synced; /* gosigsync() asks for a round of sysmon's */
+	uintptr_t textlo, texthi; /* libgmp's own code */
 };
 extern struct sigstate sigs;
 
@@ -436,7 +447,12 @@ bool sigpost(struct g *gp, const siginfo_t *info, bool process); /* lock held. F
 bool sigtake(struct g *gp, uint64_t set, siginfo_t *info);	 /* lock held. The lowest of set */
 void sigflush(struct g *gp, uint64_t set, bool retarget);	 /* lock held. Drop, or give to another */
 void sigpush(const siginfo_t *info);	 /* for sysmon to route. any thread, the trampoline above all */
+bool sigarrived(void);			 /* sysmon: something was pushed */
+bool sigpull(siginfo_t *info);		 /* sysmon: the next of it */
+void sigbounce(const siginfo_t *info);	 /* to the process again. any thread, the trampoline too */
 void signag(struct g *gp);		 /* lock held */
+uint64_t signags(void);			 /* sysmon: poke who has not taken his; when to come again, in ns */
+int sigpokefor(struct g *gp);		 /* what gp should take, 0: nothing. Racy without the lock */
 bool sigpoke(struct g *gp);		 /* wake or interrupt gp. True: it was parked. Not under the lock */
 void sigkick(struct m *mp, int s);	 /* interrupt mp by s, as a sign that something is pending */
 bool sigiskick(const siginfo_t *info);
@@ -445,6 +461,14 @@ void sigmayclose(uint64_t set);		 /* some G has begun to block these, or ended: 
 bool sigignored(int s);			 /* lock held */
 void sigdefault(int s);			 /* the default action, on the whole process */
 void sigsoften(uint64_t set);
+void sigharden(int s);
+struct sigact sigtakeact(int s);	 /* the disposition for one delivery: SA_RESETHAND */
+void sigalt(struct m *mp);		 /* gives mp an alternate stack. sigstack.c */
+stack_t sigaltof(struct m *mp);
+bool sigonalt(const struct g *gp, uintptr_t sp);
+void sigtramp(int s, siginfo_t *info, void *ctx); /* what the kernel enters (arch/); goes on to sigtrampoline() */
+void sigtrampoline(int s, siginfo_t *info, void *ctx);
+uintptr_t sigframe(int s, siginfo_t *info, void *ctx, uintptr_t frame); /* called by sigtramp */
 void sigsetg(struct g *gp, uint64_t mask); /* gp->sigmask, the kernel's not */
 
 #endif

@@ -24,8 +24,6 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-#define UNBLOCKABLE (SIGBIT(SIGKILL) | SIGBIT(SIGSTOP) | SIGBIT(32) | SIGBIT(33))
-
 void sigsetg(struct g *gp, uint64_t mask)
 {
 	atomic_store(&gp->sigmask, mask);
@@ -43,6 +41,7 @@ void signew(struct g *gp, uint64_t mask)
 		sigflush(gp, ALLSIGS, false);
 		sigleave(saved);
 	}
+	gp->sigalt = (stack_t){.ss_sp = NULL};
 	if (unlikely(mask != 0))
 		sigsoften(mask);
 	sigsetg(gp, mask);
@@ -125,6 +124,12 @@ uint64_t gosigpending(void)
 	struct g *gp = getg();
 
 	return atomic_load(&gp->sigpending) & atomic_load(&gp->sigmask);
+}
+
+int gosigrun(void)
+{
+	exitforeign();
+	return enterforeign() != 0 ? -EINTR : 0;
 }
 
 /* ---- waiting ------------------------------------------------------------------------------------------ */

@@ -3,7 +3,7 @@
  * signal.c: signals and Gs: the program's dispositions, and how a handler comes to run on its G.
  *
  * The kernel knows Ms, the program knows Gs. So the program's dispositions are kept in sigs.act and
- * the kernel has trampoline() for each signal with a handler; SIG_DFL and SIG_IGN are the kernel's own
+ * the kernel has sigtrampoline() for each signal with a handler; SIG_DFL and SIG_IGN are the kernel's own
  * (but see "soft" in sigmask.c). All handlers run in a kernel signal frame, on the G they belong
  * to, in program code: stack, siginfo, ucontext, errno and siglongjmp are what the program expects.
  *
@@ -39,185 +39,14 @@
  * kicks (the kernel would restart a call that the program wants interrupted).
  */
 #include "runtime.h"
-#include <link.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
-
-#define FAULTS (SIGBIT(SIGSEGV) | SIGBIT(SIGBUS) | SIGBIT(SIGFPE) | SIGBIT(SIGILL) | SIGBIT(SIGTRAP) | SIGBIT(SIGSYS))
-#define IGNORED (SIGBIT(SIGCHLD) | SIGBIT(SIGCONT) | SIGBIT(SIGURG) | SIGBIT(SIGWINCH))
-#define NOTOURS (SIGBIT(SIGKILL) | SIGBIT(SIGSTOP) | SIGBIT(32) | SIGBIT(33))
-#define KERNELFLAGS (SA_NOCLDSTOP | SA_NOCLDWAIT | SA_RESTART | SA_ONSTACK)
-#define RESTORER 0x04000000ul /* libc sets it, and shows it in what sigaction() gives back */
-
-struct sigstate sigs;
-static uintptr_t textlo, texthi;
-static int (*libcsigaction)(int, const struct sigaction *, struct sigaction *);
-
-static void trampoline(int s, siginfo_t *info, void *ctx);
-
-bool sigtaken(void)
-{
-	return atomic_load_explicit(&sigs.taken, memory_order_acquire);
-}
-
-/* ---- the lock: its holder must not be interrupted by a trampoline that takes it ------------------- */
-
-uint64_t sigenter(void)
-{
-	struct g *gp = getg();
-	uint64_t all = ALLSIGS, old = 0;
-
-	if (gp != NULL) {
-		gp->inruntime++; /* only against the trampoline: no P is needed here */
-		atomic_signal_fence(memory_order_seq_cst);
-	} else {
-		SC4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, 8);
-	}
-	lock(&sigs.lock);
-	return old;
-}
-
-void sigleave(uint64_t saved)
-{
-	struct g *gp = getg();
-
-	unlock(&sigs.lock);
-	if (gp != NULL) {
-		atomic_signal_fence(memory_order_seq_cst);
-		gp->inruntime--;
-	} else {
-		SC4(SYS_rt_sigprocmask, SIG_SETMASK, &saved, NULL, 8);
-	}
-}
-
-/* ---- dispositions --------------------------------------------------------------------------------- */
-
-bool sigignored(int s)
-{
-	return sigs.act[s].fn == IGN || (sigs.act[s].fn == DFL && (SIGBIT(s) & IGNORED));
-}
-
-/* Gives the kernel what belongs to sigs.act[s]. Lock held. */
-static void install(int s)
-{
-	const struct sigact *a = &sigs.act[s];
-	struct sigaction ka = {.sa_flags = (int)(a->flags & KERNELFLAGS)};
-	uint64_t bit = SIGBIT(s), hard = bit & ~(IGNORED | FAULTS | SIGBIT(SIGABRT));
-
-	if (a->fn == IGN) {
-		ka.sa_handler = SIG_IGN;
-		hard = 0;
-	} else if (a->fn == DFL && (hard & ~atomic_load(&sigs.ever)) == hard) {
-		ka.sa_handler = SIG_DFL;
-	} else {
-		if (a->fn == DFL)
-			ka.sa_flags = SA_RESTART;
-		ka.sa_flags |= SA_SIGINFO;
-		ka.sa_sigaction = trampoline;
-		memset(&ka.sa_mask, 0xff, sizeof(ka.sa_mask));
-		hard = 0;
-	}
-	libcsigaction(s, &ka, NULL);
-	atomic_fetch_and(&sigs.hard, ~bit);
-	atomic_fetch_or(&sigs.hard, hard);
-	if (sigignored(s))
-		atomic_fetch_or(&sigs.quiet, bit);
-	else
-		atomic_fetch_and(&sigs.quiet, ~bit);
-}
-
-/* The kernel must not act on these any more while some G blocks them: we get them and decide. */
-void sigsoften(uint64_t set)
-{
-	uint64_t saved;
-
-	atomic_fetch_or(&sigs.ever, set);
-	if ((atomic_load(&sigs.hard) & set) == 0)
-		return;
-	saved = sigenter();
-	for (int s = 1; s <= 64; s++)
-		if (atomic_load(&sigs.hard) & set & SIGBIT(s))
-			install(s);
-	sigleave(saved);
-}
-
-static void flushone(struct g *gp, void *set)
-{
-	if (atomic_load(&gp->sigpending) & *(uint64_t *)set)
-		sigflush(gp, *(uint64_t *)set, false);
-}
-
-int gosigaction(int s, const struct sigaction *new, struct sigaction *old)
-{
-	if (s < 1 || s > 64 || (SIGBIT(s) & NOTOURS))
-		return -EINVAL;
-	if (new != NULL)
-		sigsoften(*(const uint64_t *)&new->sa_mask & ~SIGBIT(s));
-	uint64_t saved = sigenter();
-	struct sigact *a = &sigs.act[s], was = *a;
-	if (new != NULL) {
-		uint64_t bit = SIGBIT(s);
-		a->fn = new->sa_sigaction;
-		a->flags = (unsigned)new->sa_flags | RESTORER;
-		a->mask = *(const uint64_t *)&new->sa_mask & ~(SIGBIT(SIGKILL) | SIGBIT(SIGSTOP));
-		if (a->fn != DFL && a->fn != IGN)
-			atomic_fetch_or(&sigs.ever, bit); /* its handler blocks it */
-		install(s);
-		if (sigignored(s)) /* POSIX: what is pending is discarded, blocked or not */
-			foreachg(flushone, &bit);
-		atomic_store(&sigs.reopen, true);
-	}
-	sigleave(saved);
-	if (new != NULL && atomic_load(&sched.started))
-		sysmonkick();
-	if (old != NULL) {
-		memset(old, 0, sizeof(*old));
-		old->sa_sigaction = was.fn;
-		old->sa_flags = (int)was.flags;
-		*(uint64_t *)&old->sa_mask = was.mask;
-	}
-	return 0;
-}
-
-/* ---- the default action ------------------------------------------------------------------------------ */
-
-/* Not under the lock. Returns from signals that stop the process, and from those that do nothing. */
-void sigdefault(int s)
-{
-	uint64_t bit = SIGBIT(s), old;
-	struct sigaction dfl = {.sa_handler = SIG_DFL};
-
-	if (bit & IGNORED)
-		return;
-	libcsigaction(s, &dfl, NULL);
-	SC3(SYS_tgkill, SC0(SYS_getpid), SC0(SYS_gettid), s);
-	SC4(SYS_rt_sigprocmask, SIG_UNBLOCK, &bit, &old, 8);
-	SC4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8);
-	uint64_t saved = sigenter();
-	install(s);
-	sigleave(saved);
-}
 
 /* ---- running handlers --------------------------------------------------------------------------------- */
 
 static uint64_t *ucmask(ucontext_t *uc)
 {
 	return (uint64_t *)&uc->uc_sigmask;
-}
-
-static struct sigact takeact(int s)
-{
-	uint64_t saved = sigenter();
-	struct sigact a = sigs.act[s];
-
-	if ((a.flags & SA_RESETHAND) && a.fn != DFL && a.fn != IGN) {
-		sigs.act[s].fn = DFL;
-		install(s);
-		atomic_store(&sigs.reopen, true);
-	}
-	sigleave(saved);
-	return a;
 }
 
 static uint64_t handlermask(const struct sigact *a, int s)
@@ -229,7 +58,7 @@ static uint64_t handlermask(const struct sigact *a, int s)
 static void runhandler(struct g *gp, siginfo_t *info, ucontext_t *uc)
 {
 	int s = info->si_signo;
-	struct sigact a = takeact(s);
+	struct sigact a = sigtakeact(s);
 	uint64_t mask = atomic_load_explicit(&gp->sigmask, memory_order_relaxed);
 	uint64_t frame = *ucmask(uc);
 
@@ -249,29 +78,43 @@ static void runhandler(struct g *gp, siginfo_t *info, ucontext_t *uc)
 	gp->sigran |= (a.flags & SA_RESTART) ? RAN_RESTART : RAN_INTR;
 	/* As the kernel has it: what the handler did to its mask is undone, what it wrote to uc holds. */
 	if (*ucmask(uc) != frame)
-		mask = *ucmask(uc) & ~NOTOURS;
+		mask = *ucmask(uc) & ~UNBLOCKABLE;
 	sigsetg(gp, mask);
 }
 
 /* In program code of gp: runs info's handler (nil: none), then those of all that is pending and not blocked. */
 static void deliver(struct g *gp, siginfo_t *info, ucontext_t *uc)
 {
+	uint64_t fit = ALLSIGS, left;
+	stack_t alt = gp->sigalt;
 	bool insys;
 	siginfo_t next;
 
 	gp->m->sigmask = ALLSIGS;
+	/* What the program is to see, and what it gets back at the end, whatever the handler does. */
+	uc->uc_stack = alt;
+	uc->uc_stack.ss_flags = alt.ss_sp == NULL ? SS_DISABLE : sigonalt(gp, SIGSP(uc)) ? SS_ONSTACK : 0;
+	/* Only handlers that belong on the stack we are on; both do if an alternate one was interrupted. */
+	if (unlikely(alt.ss_sp != NULL) && !sigonalt(gp, SIGSP(uc)))
+		fit = sigonalt(gp, (uintptr_t)uc) ? atomic_load(&sigs.onstack) : ~atomic_load(&sigs.onstack);
 	gp->sigdeliver = false;
 	gp->sigbusy = true;
 	insys = atomic_load_explicit(&gp->status, memory_order_relaxed) == Gsyscall;
 	if (insys)
 		exitsyscall();
-	while (info != NULL || atomic_load(&gp->sigwake)) {
+	for (;;) {
 		if (info == NULL) {
+			/* Not only if sigwake is set: the handler may have blocked what is open again now. */
+			if (!atomic_load(&gp->sigwake) && !atomic_load(&gp->sigpending))
+				break;
 			uint64_t saved = sigenter();
-			if (sigtake(gp, ~atomic_load(&gp->sigmask), &next))
+			left = atomic_load(&gp->sigpending) & ~atomic_load(&gp->sigmask);
+			if (sigtake(gp, left & fit, &next))
 				info = &next;
-			else
+			else if (left == 0)
 				atomic_store(&gp->sigwake, 0);
+			else
+				sigkick(gp->m, __builtin_ctzll(left) + 1); /* comes as soon as we return */
 			sigleave(saved);
 			if (info == NULL)
 				break;
@@ -282,7 +125,10 @@ static void deliver(struct g *gp, siginfo_t *info, ucontext_t *uc)
 	if (insys)
 		entersyscall();
 	gp->sigbusy = false;
-	gp->m->sigmask = atomic_load_explicit(&gp->sigmask, memory_order_relaxed); /* by sigreturn */
+	/* What sigreturn will do to this M, maybe not the one that was interrupted. */
+	gp->sigalt = alt;
+	uc->uc_stack = sigaltof(gp->m);
+	gp->m->sigmask = atomic_load_explicit(&gp->sigmask, memory_order_relaxed);
 }
 
 /* The lowest signal that gp may take now, 0 if there is none; then nobody need poke it any more. */
@@ -362,7 +208,7 @@ static void onthread(int s, siginfo_t *info, ucontext_t *uc)
 		sysmonkick();
 		return;
 	}
-	struct sigact a = takeact(s);
+	struct sigact a = sigtakeact(s);
 	if (a.fn == IGN)
 		return;
 	if (a.fn == DFL) {
@@ -379,8 +225,7 @@ static void inside(struct g *self, int s, siginfo_t *info, ucontext_t *uc)
 {
 	if (synchronous(s, info) && (SIGBIT(s) & FAULTS)) {
 		/* A fault of ours, or a bad pointer of the program's. Once more, by default: a core. */
-		struct sigaction dfl = {.sa_handler = SIG_DFL};
-		libcsigaction(s, &dfl, NULL);
+		sigharden(s);
 		return;
 	}
 	if (sigiskick(info)) {
@@ -400,7 +245,7 @@ static void inside(struct g *self, int s, siginfo_t *info, ucontext_t *uc)
 	sysmonkick();
 }
 
-static void trampoline(int s, siginfo_t *info, void *ctx)
+void sigtrampoline(int s, siginfo_t *info, void *ctx)
 {
 	struct g *gp = getg();
 	ucontext_t *uc = ctx;
@@ -421,7 +266,7 @@ static void trampoline(int s, siginfo_t *info, void *ctx)
 		return;
 	}
 	uintptr_t pc = SIGPC(uc);
-	if (!sync && !gp->sigdeliver && pc >= textlo && pc < texthi &&
+	if (!sync && !gp->sigdeliver && pc >= sigs.textlo && pc < sigs.texthi &&
 	    atomic_load_explicit(&gp->status, memory_order_relaxed) != Gsyscall) {
 		uint64_t saved = sigenter();
 		if (!kick)
@@ -434,106 +279,7 @@ static void trampoline(int s, siginfo_t *info, void *ctx)
 	deliver(gp, kick ? NULL : info, uc);
 }
 
-/* ---- start, fork -------------------------------------------------------------------------------------------- */
-
-static int findtext(struct dl_phdr_info *info, size_t size, void *arg)
-{
-	uintptr_t self = (uintptr_t)trampoline;
-
-	(void)size, (void)arg;
-	for (int i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
-		uintptr_t lo = info->dlpi_addr + ph->p_vaddr;
-		if (ph->p_type == PT_LOAD && (ph->p_flags & PF_X) && self - lo < ph->p_memsz) {
-			textlo = lo;
-			texthi = lo + ph->p_memsz;
-			return 1;
-		}
-	}
-	return 0;
-}
-
-/* The pool starts: take over what the program has installed so far. In a fork's child we have it. */
-void siginit(void)
-{
-	uint64_t mask;
-
-	if (!sigtaken()) {
-		libcsigaction = (int (*)(int, const struct sigaction *, struct sigaction *))libcown("sigaction");
-		if (libcsigaction == NULL)
-			throw("libc has no sigaction");
-		dl_iterate_phdr(findtext, NULL);
-		for (int s = 1; s <= 64; s++) {
-			struct sigaction old;
-			if ((SIGBIT(s) & NOTOURS) || libcsigaction(s, NULL, &old) != 0)
-				continue;
-			sigs.act[s] = (struct sigact){old.sa_sigaction, (unsigned)old.sa_flags,
-						      *(uint64_t *)&old.sa_mask};
-		}
-		atomic_store_explicit(&sigs.taken, true, memory_order_release);
-		for (int s = 1; s <= 64; s++)
-			if (sigs.act[s].fn != DFL && sigs.act[s].fn != IGN)
-				atomic_fetch_or(&sigs.ever, sigs.act[s].mask | SIGBIT(s));
-		uint64_t saved = sigenter();
-		for (int s = 1; s <= 64; s++)
-			if (!(SIGBIT(s) & NOTOURS))
-				install(s);
-		sigleave(saved);
-	}
-	SC4(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &mask, 8);
-	sigsoften(mask);
-	atomic_store(&sigs.closed, mask); /* the first G's */
-	atomic_store(&sigs.reopen, true);
-}
-
-static void forget(struct g *gp, void *arg)
-{
-	(void)arg;
-	gp->signagged = false;
-	gp->signag = NULL;
-}
-
-static uint64_t forkmask; /* under sigs.lock */
-
-/* Around a fork: the child's copy of the books must be whole, and a signal for the child must not go into them. */
-void siglockfork(void)
-{
-	uint64_t all = ALLSIGS, old;
-
-	if (!sigtaken()) /* cannot change meanwhile: forkprepare() holds the start's lock */
-		return;
-	SC4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, 8);
-	lock(&sigs.lock);
-	forkmask = old;
-}
-
-void sigunlockfork(void)
-{
-	uint64_t old = forkmask;
-
-	if (!sigtaken())
-		return;
-	unlock(&sigs.lock);
-	SC4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8);
-}
-
-/* In the child, before sigunlockfork(). Dispositions and the mask stay; what was pending is the parent's. */
-void sigfork(struct g *gp)
-{
-	foreachg(forget, NULL);
-	sigqueuefork();
-	atomic_store(&sigs.closed, 0);
-	if (gp != NULL) {
-		sigflush(gp, ALLSIGS, false);
-		gp->sigwait = 0;
-		gp->sigbusy = gp->sigdeliver = false;
-		atomic_store(&gp->sigwake, 0);
-	}
-}
-
 /* ---- vfork ----------------------------------------------------------------------------------------------- */
-
-__thread bool runtime_vforked __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 struct g *vforkenter(void)
 {

@@ -102,7 +102,7 @@ static bool ringget(siginfo_t *info)
 }
 
 /* Back into the kernel's queue, for the process. Async-signal-safe. */
-static void bounce(const siginfo_t *info)
+void sigbounce(const siginfo_t *info)
 {
 	siginfo_t out = {.si_signo = info->si_signo, .si_code = BOUNCED};
 
@@ -141,10 +141,27 @@ void sigpush(const siginfo_t *info)
 		sl->info = *info;
 		atomic_store_explicit(&sl->state, 2, memory_order_release);
 	} else if (!ringput(info)) {
-		bounce(info);
+		sigbounce(info);
 		return;
 	}
 	atomic_fetch_add(&narrived, 1);
+}
+
+bool sigarrived(void)
+{
+	return atomic_load_explicit(&narrived, memory_order_relaxed) != 0 && atomic_exchange(&narrived, 0) != 0;
+}
+
+bool sigpull(siginfo_t *info)
+{
+	for (int s = 1; s < STANDARD; s++) {
+		if (atomic_load_explicit(&standard[s].state, memory_order_acquire) != 2)
+			continue;
+		*info = standard[s].info;
+		atomic_store_explicit(&standard[s].state, 0, memory_order_release);
+		return true;
+	}
+	return ringget(info);
 }
 
 /* ---- pending; lock held --------------------------------------------------------------------------------- */
@@ -262,7 +279,7 @@ void signag(struct g *gp)
 }
 
 /* What gp is to be poked for; 0: nothing. Racy without the lock. */
-static int pokefor(struct g *gp)
+int sigpokefor(struct g *gp)
 {
 	uint64_t set = atomic_load(&gp->sigpending) & (~atomic_load(&gp->sigmask) | gp->sigwait);
 
@@ -280,13 +297,13 @@ bool sigpoke(struct g *gp)
 	st = atomic_load(&gp->status);
 	/* Racy: gp may leave that M at any time. Then somebody else looks up in vain. */
 	struct m *mp = __atomic_load_n(&gp->m, __ATOMIC_RELAXED);
-	if ((st == Grunning || st == Gsyscall) && mp != NULL && gp != getg() && (s = pokefor(gp)) != 0)
+	if ((st == Grunning || st == Gsyscall) && mp != NULL && gp != getg() && (s = sigpokefor(gp)) != 0)
 		sigkick(mp, s);
 	return false;
 }
 
 /* Pokes those who have not taken theirs; when to do so again, in ns. */
-static uint64_t nag(void)
+uint64_t signags(void)
 {
 	static uint32_t times; /* in a row: who takes long may take very long (a wrapper that computes) */
 	struct g *some[32];
@@ -300,7 +317,7 @@ static uint64_t nag(void)
 	saved = sigenter();
 	for (struct g **pg = &nags, *gp; (gp = *pg) != NULL;) {
 		uint32_t st = atomic_load(&gp->status);
-		if (pokefor(gp) == 0 || st == Gdead) {
+		if (sigpokefor(gp) == 0 || st == Gdead) {
 			*pg = gp->signag;
 			gp->signagged = false;
 			continue;
@@ -318,153 +335,6 @@ static uint64_t nag(void)
 	return ++times < 32 ? 40000 : times < 128 ? 1000000 : 10000000;
 }
 
-/* ---- sysmon: whose is it? ------------------------------------------------------------------------------ */
-
-static bool takes(struct g *gp, uint64_t bit)
-{
-	uint32_t st = atomic_load(&gp->status);
-
-	return st != Gdead && st != Gidle && !(atomic_load(&gp->sigmask) & bit);
-}
-
-static struct g *_Atomic taker; /* a G other than main that blocks little: most questions end with it */
-
-struct want {
-	uint64_t bit;
-	struct g *gp;
-};
-
-static void look(struct g *gp, void *arg)
-{
-	struct want *w = arg;
-
-	if (w->gp == NULL && takes(gp, w->bit))
-		w->gp = gp;
-}
-
-/* The G to which a signal for the process goes: main first. nil: all block it. Lock held. */
-static struct g *pick(int s)
-{
-	static struct g *last[65]; /* who took it last time */
-	struct want w = {SIGBIT(s), NULL};
-
-	if (sched.maing != NULL && takes(sched.maing, w.bit))
-		return sched.maing;
-	if (last[s] != NULL && takes(last[s], w.bit))
-		return last[s];
-	foreachg(look, &w);
-	last[s] = w.gp;
-	return w.gp;
-}
-
-static void route(struct m *mp, const siginfo_t *info)
-{
-	int s = info->si_signo;
-	uint64_t saved = sigenter();
-	bool back = false, dfl = sigs.act[s].fn == DFL;
-	struct g *gp = pick(s);
-
-	if (gp == NULL) {
-		/* StoreLoad with sigsetg(): either it sees the bit here and has us reopen, or we see its mask. */
-		atomic_fetch_or(&sigs.closed, SIGBIT(s));
-		gp = pick(s);
-		if (gp != NULL)
-			atomic_fetch_and(&sigs.closed, ~SIGBIT(s));
-	}
-	if (gp == NULL) {
-		setsigmask(mp, mp->sigmask | SIGBIT(s));
-		back = true;
-	} else if (sigignored(s)) {
-		gp = NULL;
-		dfl = false;
-	} else if (!dfl) {
-		sigpost(gp, info, true);
-		signag(gp);
-		/* StoreLoad with gosigmask(), which looks at what is pending after it has set its mask. */
-		if (atomic_load(&gp->sigmask) & SIGBIT(s))
-			sigflush(gp, SIGBIT(s), true);
-	}
-	sigleave(saved);
-	if (back) /* pending in the kernel: for sigwait, signalfd, or whoever unblocks it */
-		bounce(info);
-	else if (dfl)
-		sigdefault(s);
-	else if (gp != NULL)
-		sigpoke(gp);
-}
-
-/* What every G blocks. Lock held. */
-static uint64_t blockedbyall(void)
-{
-	struct g *gp = atomic_load(&taker);
-	uint64_t set = ALLSIGS;
-
-	if (sched.maing != NULL)
-		set = atomic_load(&sched.maing->sigmask);
-	if (gp != NULL && atomic_load(&gp->status) != Gdead)
-		set &= atomic_load(&gp->sigmask);
-	for (gp = atomic_load(&sched.allgs); gp != NULL && set != 0; gp = gp->alllink) {
-		uint32_t st = atomic_load(&gp->status);
-		if (st == Gdead || st == Gidle || (set & ~atomic_load(&gp->sigmask)) == 0)
-			continue;
-		set &= atomic_load(&gp->sigmask);
-		atomic_store(&taker, gp);
-	}
-	return set;
-}
-
-void sigmayclose(uint64_t set)
-{
-	struct g *gp = sched.maing;
-
-	set &= ~atomic_load(&sigs.closed);
-	if (gp != NULL)
-		set &= atomic_load(&gp->sigmask);
-	gp = atomic_load(&taker);
-	if (gp != NULL && atomic_load(&gp->status) != Gdead)
-		set &= atomic_load(&gp->sigmask);
-	if (set == 0)
-		return;
-	atomic_store(&sigs.reopen, true);
-	sysmonkick();
-}
-
-/* sysmon takes whatever some G takes, and nothing else. */
-static void openmask(struct m *mp)
-{
-	uint64_t saved = sigenter(), set = blockedbyall();
-
-	/* StoreLoad with sigsetg(), as in route(). */
-	atomic_store(&sigs.closed, set);
-	set &= blockedbyall();
-	atomic_store(&sigs.closed, set);
-	sigleave(saved);
-	setsigmask(mp, set | atomic_load(&sigs.quiet) | SIGBIT(32) | SIGBIT(33));
-}
-
-uint64_t sysmonsigs(void)
-{
-	struct m *mp = getg()->m;
-	siginfo_t info;
-
-	if (atomic_load_explicit(&narrived, memory_order_relaxed) != 0) {
-		atomic_store(&narrived, 0); /* before the look */
-		for (int s = 1; s < STANDARD; s++) {
-			if (atomic_load_explicit(&standard[s].state, memory_order_acquire) != 2)
-				continue;
-			info = standard[s].info;
-			atomic_store_explicit(&standard[s].state, 0, memory_order_release);
-			route(mp, &info);
-		}
-		while (ringget(&info))
-			route(mp, &info);
-		atomic_store(&sigs.reopen, true); /* the trampoline may have closed what it brought us */
-	}
-	if (atomic_exchange(&sigs.reopen, false))
-		openmask(mp);
-	return nag();
-}
-
 /* In a fork's child: nothing of what was on its way is this process's. */
 void sigqueuefork(void)
 {
@@ -478,99 +348,4 @@ void sigqueuefork(void)
 		atomic_store(&bounced[i].used, 0);
 	for (int i = 0; i < RING; i++)
 		atomic_store(&ring[i].seq, 0);
-}
-
-/* ---- sending -------------------------------------------------------------------------------------------- */
-
-/* gp has something new. The caller is in the runtime if it is a G. */
-static void tell(struct g *gp)
-{
-	uint64_t saved;
-
-	if (gp == getg() || sigpoke(gp))
-		return;
-	saved = sigenter();
-	signag(gp);
-	sigleave(saved);
-	sysmonkick();
-}
-
-int gosignal(struct g *gp, const siginfo_t *info)
-{
-	int s = info->si_signo, err = 0;
-	struct g *self = getg();
-	bool dfl = false, told = false;
-
-	if (s < 1 || s > 64 || s == 32 || s == 33)
-		return -EINVAL;
-	if (self != NULL)
-		exitforeign();
-	uint64_t saved = sigenter();
-	bool blocked = atomic_load(&gp->sigmask) & SIGBIT(s);
-	if (atomic_load(&gp->status) == Gdead || (!blocked && sigignored(s))) {
-		/* Sent, and without effect. */
-	} else if (s == SIGKILL || s == SIGSTOP ||
-		   (!blocked && sigs.act[s].fn == DFL)) {
-		dfl = true;
-	} else {
-		if (!sigpost(gp, info, false))
-			err = -EAGAIN;
-		told = pokefor(gp) != 0;
-	}
-	sigleave(saved);
-	if (told)
-		tell(gp);
-	if (self != NULL)
-		enterforeign(); /* runs the handler, if it is ours */
-	if (dfl)
-		sigdefault(s);
-	return err;
-}
-
-int gokill(const siginfo_t *info)
-{
-	int s = info->si_signo, err = 0;
-	struct g *self = getg(), *gp = NULL;
-
-	if (s < 1 || s > 64 || s == 32 || s == 33 || self == NULL)
-		return -ENOSYS;
-	exitforeign();
-	uint64_t saved = sigenter();
-	if (sigs.act[s].fn != DFL && sigs.act[s].fn != IGN) {
-		if (sched.maing != NULL && takes(sched.maing, SIGBIT(s)))
-			gp = sched.maing;
-		else if (takes(self, SIGBIT(s)))
-			gp = self; /* POSIX: then it is delivered before kill() returns */
-		else
-			gp = pick(s);
-	}
-	if (gp == NULL || !sigpost(gp, info, true))
-		err = -ENOSYS;
-	sigleave(saved);
-	if (err == 0)
-		tell(gp);
-	enterforeign();
-	return err;
-}
-
-struct tidlook {
-	int tid;
-	struct g *gp;
-};
-
-static void bytid(struct g *gp, void *arg)
-{
-	struct tidlook *l = arg;
-	uint32_t st = atomic_load(&gp->status);
-
-	if (gp->tid == l->tid && st != Gdead && st != Gidle)
-		l->gp = gp;
-}
-
-struct g *gofid(int tid)
-{
-	struct tidlook l = {tid, NULL};
-
-	foreachg(bytid, &l);
-	return l.gp;
 }

@@ -64,6 +64,11 @@ static int adopt(struct g *gp)
 	atomic_store(&mp->procid, (int32_t)SC0(SYS_gettid));
 	SC4(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &mp->sigmask, 8);
 	signew(gp, mp->sigmask);
+	SC2(SYS_sigaltstack, NULL, &gp->sigalt);
+	if (gp->sigalt.ss_flags & SS_DISABLE)
+		gp->sigalt.ss_sp = NULL;
+	else
+		sigalt(mp);
 	gp->m = mp;
 	gp->inruntime = 1;
 	mp->curg = gp;

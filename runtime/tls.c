@@ -40,6 +40,7 @@ _Static_assert(offsetof(struct g, tcb) == 8, "asm.S: G_TCB");
 #define MAXVIRGIN 32
 
 __thread struct g *runtime_g __attribute__((tls_model("initial-exec"), visibility("hidden")));
+__thread struct g *runtime_vforked __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 static struct virgin {
 	size_t gen;  /* ld.so's count when it was made: the key */
@@ -206,6 +207,8 @@ struct g *gofthread(uintptr_t thread)
 		return NULL;
 	/* Every thread of this process has the variable there; only ours set it. */
 	struct g *gp = (struct g *)WORD(thread, tlslayout.runtimeg);
+	if (unlikely(gp == NULL)) /* a vfork's child may be running on it, as nobody's G */
+		gp = (struct g *)WORD(thread, (char *)&runtime_vforked - (char *)gettls());
 	return gp && (uintptr_t)gp->tcb == thread ? gp : NULL;
 }
 

@@ -8,8 +8,8 @@
  * the G parks on all its descriptors; it looks again when woken. As in the kernel, what poll says may be
  * outdated when it returns.
  *
- * A signal mask (ppoll, pselect, epoll_pwait) goes to the kernel as a marked call: it must be
- * set and the wait begun atomically.
+ * A signal mask (ppoll, pselect, epoll_pwait) is the G's for the length of the call. Only if it has to wait, the kernel
+ * hears of it. A call that does not wait at all is the kernel's, unless something for this G is pending here.
  */
 #include "io.h"
 #include <string.h>
@@ -150,13 +150,40 @@ static bool zero(const struct timespec *ts)
 	return ts != NULL && ts->tv_sec == 0 && ts->tv_nsec == 0;
 }
 
+static uint64_t bits(const sigset_t *set)
+{
+	uint64_t b;
+
+	memcpy(&b, set, sizeof(b));
+	return b;
+}
+
+/* Under `mask`; expr gives its result as -errno. */
+#define UNDERMASK(mask, expr)                                 \
+	({                                                    \
+		uint64_t old_;                                \
+		int r_;                                       \
+		if ((mask) != NULL)                           \
+			gosigswap(bits(mask), &old_);         \
+		r_ = (expr);                                  \
+		if ((mask) != NULL)                           \
+			gosigmask(SIG_SETMASK, &old_, NULL);  \
+		(int)ret_errno(r_);                           \
+	})
+
+/* A call that does not wait: would a pending signal end it? (The kernel sees those it has itself.) */
+static bool pendingunder(const sigset_t *mask)
+{
+	return mask != NULL && getg() != NULL && (gosigpending() & ~bits(mask));
+}
+
 EXPORT int ppoll(struct pollfd *p, nfds_t n, const struct timespec *ts, const sigset_t *mask)
 {
+	if (unlikely(zero(ts) && pendingunder(mask)))
+		return UNDERMASK(mask, gosigrun());
 	if (getg() == NULL || zero(ts) || badtime(ts) || longlist(n))
 		return REAL(ppoll)(p, n, ts, mask);
-	if (mask != NULL)
-		return MARKEDBLOCK(REAL(ppoll)(p, n, ts, mask));
-	return (int)ret_errno(gpoll(p, n, todeadline(ts)));
+	return UNDERMASK(mask, gpoll(p, n, todeadline(ts)));
 }
 
 EXPORT int __ppoll_chk(struct pollfd *p, nfds_t n, const struct timespec *ts, const sigset_t *mask, size_t size)
@@ -246,11 +273,11 @@ static int gselect(int n, fd_set *r, fd_set *w, fd_set *e, uint64_t deadline)
 
 EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *ts, const sigset_t *mask)
 {
+	if (unlikely(zero(ts) && pendingunder(mask)))
+		return UNDERMASK(mask, gosigrun());
 	if (getg() == NULL || zero(ts) || badtime(ts) || n < 0 || n > FD_SETSIZE)
 		return REAL(pselect)(n, r, w, e, ts, mask);
-	if (mask != NULL)
-		return MARKEDBLOCK(REAL(pselect)(n, r, w, e, ts, mask));
-	return (int)ret_errno(gselect(n, r, w, e, todeadline(ts)));
+	return UNDERMASK(mask, gselect(n, r, w, e, todeadline(ts)));
 }
 
 EXPORT int select(int n, fd_set *r, fd_set *w, fd_set *e, struct timeval *tv)
@@ -275,38 +302,64 @@ EXPORT int select(int n, fd_set *r, fd_set *w, fd_set *e, struct timeval *tv)
 
 /* ---- the program's own epoll sets, which are pollable themselves ---------------------------------- */
 
-EXPORT int epoll_wait(int ep, struct epoll_event *ev, int n, int timeout)
+/* As epoll_wait, or -errno. pd: of the set; deadline 0: none. */
+static int gepoll(struct polldesc *pd, struct epoll_event *ev, int n, uint64_t deadline)
 {
-	struct polldesc *pd = getg() && timeout != 0 ? fdlook(ep) : NULL;
-	uint64_t deadline = 0;
-	uint32_t gen;
+	uint32_t gen = atomic_load(&pd->gen);
 
-	if (pd == NULL || kindof(pd) != FD_EVENT || n <= 0)
-		return MARKED(REAL(epoll_wait)(ep, ev, n, timeout));
-	gen = atomic_load(&pd->gen);
 	for (;;) {
 		if (pdtry(pd, PD_READ)) {
-			int r = REAL(epoll_wait)(ep, ev, n, 0);
+			int r = (int)SC4(SYS_epoll_wait, pd->fd, ev, n, 0);
 			if (r != 0) {
 				pdleft(pd, PD_READ);
 				return r;
 			}
 		}
-		if (timeout > 0 && deadline == 0)
-			deadline = reldeadline((uint64_t)timeout * 1000000u);
 		int err = pdwait(pd, gen, PD_READ, deadline);
 		if (err == -ETIMEDOUT)
 			return 0;
-		if (err == -EPERM)
-			return MARKEDBLOCK(REAL(epoll_wait)(ep, ev, n, timeout));
 		if (err != 0)
-			return (int)ret_errno(err == -ERESTART ? -EINTR : err);
+			return err == -ERESTART ? -EINTR : err;
 	}
+}
+
+/* The set's polldesc if we wait for it ourselves. */
+static struct polldesc *epollable(int ep, int n)
+{
+	struct polldesc *pd = getg() ? fdlook(ep) : NULL;
+
+	return pd != NULL && kindof(pd) == FD_EVENT && n > 0 ? pd : NULL;
 }
 
 EXPORT int epoll_pwait(int ep, struct epoll_event *ev, int n, int timeout, const sigset_t *mask)
 {
-	if (mask == NULL)
-		return epoll_wait(ep, ev, n, timeout);
-	return MARKEDBLOCK(REAL(epoll_pwait)(ep, ev, n, timeout, mask));
+	struct polldesc *pd = timeout != 0 ? epollable(ep, n) : NULL;
+
+	if (unlikely(timeout == 0 && pendingunder(mask)))
+		return UNDERMASK(mask, gosigrun());
+	if (pd == NULL)
+		return MARKED(REAL(epoll_pwait)(ep, ev, n, timeout, mask));
+	uint64_t deadline = timeout > 0 ? reldeadline((uint64_t)timeout * 1000000u) : 0;
+	return UNDERMASK(mask, gepoll(pd, ev, n, deadline));
+}
+
+EXPORT int epoll_wait(int ep, struct epoll_event *ev, int n, int timeout)
+{
+	struct polldesc *pd = timeout != 0 ? epollable(ep, n) : NULL;
+
+	if (pd == NULL)
+		return MARKED(REAL(epoll_wait)(ep, ev, n, timeout));
+	uint64_t deadline = timeout > 0 ? reldeadline((uint64_t)timeout * 1000000u) : 0;
+	return (int)ret_errno(gepoll(pd, ev, n, deadline));
+}
+
+EXPORT int epoll_pwait2(int ep, struct epoll_event *ev, int n, const struct timespec *ts, const sigset_t *mask)
+{
+	struct polldesc *pd = zero(ts) || badtime(ts) ? NULL : epollable(ep, n);
+
+	if (unlikely(zero(ts) && pendingunder(mask)))
+		return UNDERMASK(mask, gosigrun());
+	if (pd == NULL)
+		return MARKED(REAL(epoll_pwait2)(ep, ev, n, ts, mask));
+	return UNDERMASK(mask, gepoll(pd, ev, n, todeadline(ts)));
 }

@@ -210,6 +210,11 @@ EXPORT int siggetmask(void)
 	return oldmask(SIG_BLOCK, 0);
 }
 
+EXPORT int sigaltstack(const stack_t *new, stack_t *old)
+{
+	return getg() == NULL ? REAL(sigaltstack)(new, old) : (int)ret_errno(gosigaltstack(new, old));
+}
+
 EXPORT int sigpending(sigset_t *set)
 {
 	int r = REAL(sigpending)(set);

@@ -110,6 +110,37 @@ EXPORT int sigqueue(pid_t pid, int sig, const union sigval value)
 	return REAL(sigqueue)(pid, sig, value);
 }
 
+/*
+ * After alarm(0) no SIGALRM comes any more. Ours may be on its way through sysmon: if the timer has gone off
+ * already (or just now, if it goes off again and again), wait for it.
+ */
+EXPORT unsigned alarm(unsigned s)
+{
+	unsigned left = REAL(alarm)(s);
+
+	if (getg() != NULL && s == 0 && left == 0)
+		gosigsync();
+	return left;
+}
+
+EXPORT int setitimer(__itimer_which_t which, const struct itimerval *new, struct itimerval *old)
+{
+	struct itimerval was;
+	int r = REAL(setitimer)(which, new, &was);
+
+	if (r != 0)
+		return r;
+	if (old != NULL)
+		*old = was;
+	if (getg() != NULL && new != NULL && !timerisset(&new->it_value)) {
+		struct timeval since;
+		timersub(&was.it_interval, &was.it_value, &since);
+		if (!timerisset(&was.it_value) || (since.tv_sec == 0 && since.tv_usec < 10000))
+			gosigsync();
+	}
+	return 0;
+}
+
 /* ---- waiting ----------------------------------------------------------------------------------------- */
 
 static uint64_t bits(const sigset_t *set)

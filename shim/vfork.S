@@ -4,8 +4,9 @@
  *
  * The child runs on the caller's frames, in our memory, with the parent's TLS, and returns from here
  * before the parent does: so the return address is kept in a register, as libc does, and no C frame of
- * ours is below it. In the child runtime_g is nil (its wrappers pass through) and runtime_vforked
- * is set (the descriptor books are not touched). The parent, stopped until then, undoes both.
+ * ours is below it. In the child runtime_g is nil (its wrappers pass through) and runtime_vforked has it
+ * (the descriptor books are not touched; other threads still find the G by its pthread_t). The
+ * parent, stopped until then, undoes both.
  *
  * rdi, rsi, rdx, r8, r9: the kernel keeps them, and the child has copies of its own.
  */
@@ -29,7 +30,7 @@ __vfork:
 	.cfi_register rip, rdi
 	mov	runtime_g@gottpoff(%rip), %r9
 	mov	runtime_vforked@gottpoff(%rip), %rdx
-	movzbl	%fs:(%rdx), %r8d
+	mov	%fs:(%rdx), %r8
 	mov	$58, %eax			/* SYS_vfork */
 	syscall
 	push	%rdi
@@ -37,11 +38,15 @@ __vfork:
 	.cfi_offset rip, -8
 	test	%eax, %eax
 	jnz	1f
+	mov	%fs:0, %rcx			/* not nil, and no G */
+	test	%rsi, %rsi
+	cmovz	%rcx, %rsi
+	mov	%rsi, %fs:(%rdx)
 	movq	$0, %fs:(%r9)
-	movb	$1, %fs:(%rdx)
+	xor	%eax, %eax
 	ret
 1:	mov	%rsi, %fs:(%r9)
-	mov	%r8b, %fs:(%rdx)
+	mov	%r8, %fs:(%rdx)
 	push	%rax
 	.cfi_adjust_cfa_offset 8
 	mov	%rsi, %rdi

@@ -7,7 +7,9 @@
  *   mcall, gogo        switch stack and thread pointer together (asm.S)
  *   gostartcall        lay out a new G's first frame so that gogo() enters gostart(gp)
  *   clone_m            a kernel thread on a given stack and TCB
- *   SIGPC              the program counter in a signal frame's ucontext_t
+ *   SIGPC, SIGSP       program counter and stack pointer in a signal frame's ucontext_t
+ *   sigmoved, sigmove  the kernel's signal frame, taken to another stack
+ *   sigtramp           enters sigtrampoline() on the frame which sigframe() names
  *   cputicks, procyield, curg offsets checked by _Static_assert in tls.c
  */
 #ifndef ARCH_H
@@ -72,6 +74,13 @@ long clone_m(void *stack, void *tcb, int *ptid, int *ctid, void (*fn)(void *), v
 void *callfrom(const void *ret, const void *fn, uintptr_t a, uintptr_t b, uintptr_t c);
 
 #define SIGPC(uc) ((uintptr_t)(uc)->uc_mcontext.gregs[REG_RIP])
+#define SIGSP(uc) ((uintptr_t)(uc)->uc_mcontext.gregs[REG_RSP])
+/*
+ * A signal frame is known by the address of the handler's return address in it. sigmoved: where it would be below
+ * `top`; sigmove: copies it there. The ucontext and siginfo are at the same distances in the copy.
+ */
+uintptr_t sigmoved(uintptr_t frame, void *uc, uintptr_t top);
+void sigmove(uintptr_t frame, void *uc, uintptr_t to);
 
 static inline int64_t cputicks(void)
 {
