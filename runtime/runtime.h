@@ -329,6 +329,10 @@ static inline uint64_t pstatus(const struct m *mp, enum pstatus st)
 void semafork(void);  /* sema.c: in the child, no waiter of the parent's is left */
 void stacklock(void); /* stack.c: around a fork */
 void stackunlock(void);
+void tlslock(void); /* tls.c: the same for the virgin blocks */
+void tlsunlock(void);
+void tlsdllock(void); /* tlsdl.c: and for the books of modules */
+void tlsdlunlock(void);
 
 /* ---- proc.c ----------------------------------------------------------------------------------- */
 struct m *exitforeign(void);  /* program code enters the runtime: take the P back (parks) */

@@ -147,6 +147,8 @@ void forkprepare(void)
 	lock(&startlock);
 	lock(&sched.allglock);
 	lock(&sched.gflock);
+	tlsdllock();
+	tlslock();
 	stacklock();
 	siglockfork();
 }
@@ -154,6 +156,8 @@ void forkprepare(void)
 static void forkunlock(void)
 {
 	stackunlock();
+	tlsunlock();
+	tlsdlunlock();
 	unlock(&sched.gflock);
 	unlock(&sched.allglock);
 	unlock(&startlock);

@@ -160,6 +160,16 @@ void tlsreset(struct g *gp)
 	settcb(gp);
 }
 
+void tlslock(void)
+{
+	lock(&virginlock);
+}
+
+void tlsunlock(void)
+{
+	unlock(&virginlock);
+}
+
 /* rseq would let the kernel write its CPU into a TCB that the kernel thread has left. */
 static void rseqoff(char *tcb)
 {

@@ -137,6 +137,16 @@ void tlsdlinit(void)
 	dl.iterate(eachmodule, &dl);
 }
 
+void tlsdllock(void)
+{
+	lock(&dllock);
+}
+
+void tlsdlunlock(void)
+{
+	unlock(&dllock);
+}
+
 bool tlsdlbegin(void)
 {
 	struct g *gp = getg();
