@@ -85,6 +85,8 @@ struct ginfo {
 void goinfo(struct g *gp, struct ginfo *out);
 void gosetname(struct g *gp, const char *name); /* at most 15 bytes + NUL are kept */
 void gogetname(struct g *gp, char name[16]);
+int gogetpolicy(struct g *gp); /* SCHED_* as last set: told back, without effect */
+void gosetpolicy(struct g *gp, int policy);
 
 /* ---- waiting on an address (sema.c): a futex whose waiters are Gs, or foreign threads --------- */
 

@@ -145,6 +145,7 @@ int newproc(const struct newattr *attr, void *(*fn)(void *), void *arg, uintptr_
 	gp->fn = fn;
 	gp->arg = arg;
 	gp->retval = NULL;
+	gosetpolicy(gp, self ? gogetpolicy(self) : 0 /* SCHED_OTHER */);
 	gp->detached = attr->detached;
 	if (self != NULL) /* inherited, as the kernel's comm is */
 		memcpy(gp->name, self->name, sizeof(gp->name));
@@ -273,6 +274,16 @@ void gosetname(struct g *gp, const char *name)
 			SC1(SYS_close, fd);
 		}
 	}
+}
+
+int gogetpolicy(struct g *gp)
+{
+	return atomic_load_explicit(&gp->policy, memory_order_relaxed);
+}
+
+void gosetpolicy(struct g *gp, int policy)
+{
+	atomic_store_explicit(&gp->policy, policy, memory_order_relaxed);
 }
 
 void gogetname(struct g *gp, char name[16])

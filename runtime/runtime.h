@@ -133,6 +133,7 @@ struct g {
 	stack_t sigalt;	   /* owner: its alternate stack as the program knows it; ss_sp nil: none */
 
 	char name[16];
+	_Atomic int policy; /* SCHED_*; gosetpolicy() */
 	struct area *area;  /* stack.c: where stack and TLS live; nil for main */
 	_Atomic size_t tlsgen; /* ld.so's count of TLS changes its TLS is made for; ~0: in libc's thread list. tlsdl.c */
 	struct g *alllink;  /* all Gs ever made; under sched.allglock */

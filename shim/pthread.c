@@ -197,6 +197,61 @@ EXPORT int pthread_getname_np(pthread_t t, char *buf, size_t size)
 	return 0;
 }
 
+/*
+ * Scheduling parameters. A G is not scheduled by the kernel: the time-sharing policies are remembered and make
+ * no difference; a real-time policy cannot be had, which is told as it is to a process without the right to it.
+ */
+EXPORT int pthread_getschedparam(pthread_t t, int *policy, struct sched_param *param)
+{
+	struct g *gp = gofthread(t);
+
+	if (gp == NULL)
+		return REAL(pthread_getschedparam)(t, policy, param);
+	*policy = gogetpolicy(gp);
+	param->sched_priority = 0;
+	return 0;
+}
+
+EXPORT int pthread_setschedparam(pthread_t t, int policy, const struct sched_param *param)
+{
+	struct g *gp = gofthread(t);
+
+	if (gp == NULL)
+		return REAL(pthread_setschedparam)(t, policy, param);
+	switch (policy) {
+	case SCHED_OTHER:
+	case SCHED_BATCH:
+	case SCHED_IDLE:
+		if (param->sched_priority != 0)
+			return EINVAL;
+		gosetpolicy(gp, policy);
+		return 0;
+	case SCHED_FIFO:
+	case SCHED_RR:
+		return param->sched_priority < 1 || param->sched_priority > 99 ? EINVAL : EPERM;
+	default:
+		return EINVAL;
+	}
+}
+
+EXPORT int pthread_setschedprio(pthread_t t, int prio)
+{
+	if (gofthread(t) == NULL)
+		return REAL(pthread_setschedprio)(t, prio);
+	return prio == 0 ? 0 : EINVAL;
+}
+
+/* Every M may run where the process may. */
+EXPORT int pthread_getaffinity_np(pthread_t t, size_t size, cpu_set_t *set)
+{
+	if (gofthread(t) == NULL)
+		return REAL(pthread_getaffinity_np)(t, size, set);
+	int e = errno, r = sched_getaffinity(0, size, set);
+	int err = r == 0 ? 0 : errno;
+	errno = e;
+	return err;
+}
+
 EXPORT int sched_yield(void)
 {
 	if (getg() == NULL)
