@@ -66,7 +66,7 @@ static void setting(const char *name, const char *value)
 void envinit(char **envp)
 {
 	for (char **e = envp; e != NULL && *e != NULL; e++) {
-		char name[32];
+		char name[256]; /* of ours none is longer; a longer one is told cut short */
 		if (strncmp(*e, "GMP_", 4) != 0)
 			continue;
 		const char *eq = strchr(*e, '=');

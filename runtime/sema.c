@@ -43,6 +43,12 @@ struct bucket {
 
 static struct bucket table[1024];
 
+/*
+ * Nobody has ever waited in this process: then wakers need not look (a process without threads
+ * shall not notice us). Set before the first waiter's check, read after the waker's change (both seq_cst).
+ */
+static _Atomic bool waited;
+
 static struct bucket *bucketof(uintptr_t addr)
 {
 	return &table[(addr >> 3) * 0x9E3779B97F4A7C15u >> 54];
@@ -149,6 +155,8 @@ static int sleepon(struct waiter *w, _Atomic uint32_t *check, uint32_t expect, v
 	uint64_t allsigs = ~(uint64_t)0, oldsigs;
 	int err;
 
+	if (unlikely(!atomic_load_explicit(&waited, memory_order_relaxed)))
+		atomic_store(&waited, true);
 	/* A signal handler that calls sem_post on this thread must not find the bucket locked. */
 	if (gp != NULL)
 		exitforeign();
@@ -218,10 +226,11 @@ int futexwake(const void *addr, int n)
 {
 	struct bucket *b = bucketof((uintptr_t)addr);
 	uint64_t allsigs = ~(uint64_t)0, oldsigs;
-	struct g *gp;
+	struct g *gp = getg();
 	int woken = 0;
 
-	gp = getg();
+	if (unlikely(!atomic_load(&waited)))
+		return 0;
 	if (gp != NULL)
 		exitforeign();
 	else
