@@ -91,8 +91,7 @@ EXPORT int pthread_barrier_destroy(pthread_barrier_t *barrier)
 	return 0;
 }
 
-/* ---- spin lock ---------------------------------------------------------------------------------
- */
+/* ---- spin lock ------------------------------------------------------------------------------ */
 
 static __attribute__((noinline)) int spinslow(pthread_spinlock_t *lock)
 {

@@ -73,6 +73,23 @@ bool spinnable(void)
 	return v > 0;
 }
 
+bool tokentake(_Atomic uint32_t *token)
+{
+	for (uint32_t i = 1;; i++) {
+		uint32_t v = atomic_load_explicit(token, memory_order_relaxed);
+		if (v == TOKEN_NONE)
+			return false;
+		if (v == TOKEN_HERE && atomic_compare_exchange_weak_explicit(token, &v, TOKEN_NONE,
+									     memory_order_acquire,
+									     memory_order_relaxed))
+			return true;
+		/* The giver has a few instructions to go, unless its CPU was taken away. */
+		spinpause();
+		if (i % 64 == 0)
+			sched_yield();
+	}
+}
+
 /* No atomic instruction is needed while libc knows of one thread and the pool has not started. */
 static inline bool alone(void)
 {
@@ -107,8 +124,7 @@ static inline void own(struct pmutex *m, uint32_t users)
 	atomic_store_explicit(&m->owner, self(), memory_order_relaxed);
 }
 
-/* ---- waiting -----------------------------------------------------------------------------------
- */
+/* ---- waiting -------------------------------------------------------------------------------- */
 
 static void releaseslow(struct pmutex *m);
 
@@ -154,13 +170,12 @@ static void wanthand(void *arg)
 static int starve(struct pmutex *m, uint64_t deadline)
 {
 	for (;;) {
-		int err = futexwaitunlock(&m->hand, NULL, wanthand, m, deadline, 0);
+		if (futexwaitunlock(&m->hand, NULL, wanthand, m, deadline, 0) == -ETIMEDOUT)
+			return ETIMEDOUT;
 		if (tokentake(&m->hand)) {
 			atomic_store_explicit(&m->lock, 3, memory_order_relaxed);
 			return 0;
 		}
-		if (err == -ETIMEDOUT)
-			return ETIMEDOUT;
 	}
 }
 
@@ -203,8 +218,7 @@ COLD static int acquireslow(struct pmutex *m, clockid_t clk, const struct timesp
 	}
 }
 
-/* ---- unlocking: no access to *m after the store that gives it away ------------------------------
- */
+/* ---- unlocking: no access to *m after the store that gives it away -------------------------- */
 
 COLD static void releaseslow(struct pmutex *m)
 {
@@ -238,8 +252,7 @@ static inline void release(struct pmutex *m, uint32_t users)
 		releaseslow(m);
 }
 
-/* ---- the kinds ---------------------------------------------------------------------------------
- */
+/* ---- the kinds ------------------------------------------------------------------------------ */
 
 /* As little as possible is marked: a lock that is free costs no handing over of the P. */
 COLD static int lockreal(pthread_mutex_t *mutex)
@@ -366,8 +379,7 @@ EXPORT int pthread_mutex_unlock(pthread_mutex_t *mutex)
 	return 0;
 }
 
-/* ---- around a condition wait --------------------------------------------------------------------
- */
+/* ---- around a condition wait ---------------------------------------------------------------- */
 
 /*
  * A real mutex whose kind has an owner is asked for it too: once we are queued on the condition

@@ -51,9 +51,10 @@ static __attribute__((noinline)) void callonce(_Atomic uint32_t *word, void (*fn
 }
 
 /*
- * What an unwinder calls for the frame of callonce(), the only one in this library that has cleanups.
- * When the frame is really left (not in the search for a handler), end the innermost run; we have no
- * landing pad for it to enter, so _Unwind_Resume is never called. Hidden: nobody else gets these.
+ * What an unwinder calls for the frame of callonce(), the only one in this library that has
+ * cleanups. When the frame is really left (not in the search for a handler), end the innermost
+ * run; we have no landing pad for it to enter, so _Unwind_Resume is never called. Both are hidden:
+ * nobody else gets these.
  */
 enum { UA_CLEANUP_PHASE = 2, URC_CONTINUE_UNWIND = 8 };
 int __gcc_personality_v0(int version, int actions, uint64_t class, void *exc, void *context);
@@ -81,7 +82,7 @@ static __attribute__((noinline)) void onceslow(_Atomic uint32_t *word, void (*fn
 			futexwait(word, busy, 0, 0);
 			w = atomic_load_explicit(word, memory_order_acquire);
 		} else if (atomic_compare_exchange_weak_explicit(
-				   word, &w, busy, memory_order_acquire, memory_order_acquire)) {
+			       word, &w, busy, memory_order_acquire, memory_order_acquire)) {
 			callonce(word, fn);
 			return;
 		}

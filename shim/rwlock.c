@@ -91,8 +91,7 @@ static inline bool wmaytake(uint32_t s)
 	return (s & (WHELD | READERS)) == 0;
 }
 
-/* ---- releasing: no access to *rw after the store that gives the last of it away -----------------
- */
+/* ---- releasing: no access to *rw after the store that gives the last of it away ------------- */
 
 static void wrelease(struct rwlock *rw);
 
@@ -136,20 +135,24 @@ static __attribute__((noinline)) void rrelease(struct rwlock *rw, uint32_t k)
 	}
 }
 
-/* Takes back up to n tokens; how many. */
-static uint32_t takeback(_Atomic uint32_t *token, uint32_t n)
+/* A reader that has come back: is one of the read locks handed out its own? Also takes them back.
+ */
+static bool rtake(struct rwlock *rw)
 {
-	uint32_t k = 0;
+	uint32_t n = atomic_load_explicit(&rw->rtoken, memory_order_relaxed);
 
-	while (k < n && tokentake(token))
-		k++;
-	return k;
+	while (n != 0)
+		if (atomic_compare_exchange_weak_explicit(
+			&rw->rtoken, &n, n - 1, memory_order_acquire, memory_order_relaxed))
+			return true;
+	return false;
 }
 
 /* From WHELD with RWAIT, seen as s. False: s was stale, and is new. */
 static bool handreaders(struct rwlock *rw, uint32_t *s)
 {
-	uint32_t n = atomic_load_explicit(&rw->nread, memory_order_relaxed), woken;
+	uint32_t n = atomic_load_explicit(&rw->nread, memory_order_relaxed);
+	uint32_t woken, back = 0;
 
 	n = n < READERS / 2 ? n : READERS / 2;
 	if (!cas(rw, s, (*s & (WWAIT | WSTARVE)) | (n + 1)))
@@ -158,7 +161,9 @@ static bool handreaders(struct rwlock *rw, uint32_t *s)
 	woken = (uint32_t)futexwake(&rw->rtoken, (int)n);
 	if (woken == n)
 		futexwake(&rw->rtoken, INT32_MAX); /* who came meanwhile, or all if n was wrong */
-	rrelease(rw, 1 + takeback(&rw->rtoken, n - woken));
+	while (back < n - woken && rtake(rw))
+		back++;
+	rrelease(rw, 1 + back);
 	return true;
 }
 
@@ -184,8 +189,7 @@ static __attribute__((noinline)) void wrelease(struct rwlock *rw)
 	}
 }
 
-/* ---- waiting -----------------------------------------------------------------------------------
- */
+/* ---- waiting -------------------------------------------------------------------------------- */
 
 /* The caller is queued: set the flag, or wake the queue if the lock can be had. */
 static void wantread(void *arg)
@@ -250,7 +254,7 @@ static __attribute__((noinline)) int rdlockslow(struct rwlock *rw, clockid_t clk
 				return 0;
 		}
 		int err = futexwaitunlock(&rw->rtoken, &rw->nread, wantread, rw, deadline, 0);
-		if (tokentake(&rw->rtoken))
+		if (rtake(rw))
 			return 0;
 		if (err == -ETIMEDOUT)
 			return ETIMEDOUT;
@@ -279,13 +283,13 @@ static __attribute__((noinline)) int wrlockslow(struct rwlock *rw, clockid_t clk
 		int err = starving ? futexwaitunlock(&rw->hand, NULL, wantstarve, rw, deadline, 0)
 				   : futexwaitunlock(&rw->wkey, NULL, wantwrite, rw, deadline, 0);
 		more |= starving ? WSTARVE : WWAIT;
-		if (starving && tokentake(&rw->hand)) {
-			atomic_fetch_or_explicit(&rw->state, more, memory_order_relaxed);
-			goto taken;
-		}
 		if (err == -ETIMEDOUT) {
 			wgiveup(rw);
 			return ETIMEDOUT;
+		}
+		if (starving && tokentake(&rw->hand)) {
+			atomic_fetch_or_explicit(&rw->state, more, memory_order_relaxed);
+			goto taken;
 		}
 		s = state(rw);
 	}
@@ -294,8 +298,7 @@ taken:
 	return 0;
 }
 
-/* ---- the calls ---------------------------------------------------------------------------------
- */
+/* ---- the calls ------------------------------------------------------------------------------ */
 
 static inline struct rwlock *rwlock(pthread_rwlock_t *rwlock)
 {

@@ -12,26 +12,22 @@
  *
  * Two rules hold for each of them:
  *   - after the store that lets somebody else go on, the object may be freed at once. From there
- * its address is used as a key for futexwake() only;
+ *     its address is used as a key for futexwake() only;
  *   - hence a futexwake() may come late and hit a newer object at the same address: every waiter
- *     checks what it waited for. Where a wake-up hands something over, it comes with a token in
- * memory.
+ *     checks what it waited for. Where a wake-up hands something over, a token in memory says so.
  */
 #ifndef SYNC_H
 #define SYNC_H
 
 #include "shim.h"
 
-/* libc's layout (bits/struct_mutex.h) as far as we share it; `hand` is in the robust list's links.
- */
+/* libc's layout (bits/struct_mutex.h) as far as we share it; hand is in the robust list's links. */
 struct pmutex {
 	_Atomic uint32_t lock; /* see mutex.c */
 	uint32_t count;	       /* recursive: depth. The owner's */
-	_Atomic int32_t
-	    owner;	 /* tid; written by the owner, others only compare it with themselves */
-	uint32_t nusers; /* 1 while owned, by cond waiters too: pthread_mutex_destroy's EBUSY. The
-			    owner's */
-	int32_t kind;	 /* written by init and destroy */
+	_Atomic int32_t owner; /* tid; the owner writes, others compare it with their own */
+	uint32_t nusers;       /* 1 while owned, by cond waiters too: destroy's EBUSY. The owner's */
+	int32_t kind;	       /* written by init and destroy */
 	_Atomic int16_t spins; /* how much spinning paid lately; a hint */
 	int16_t elision;
 	_Atomic uint32_t hand; /* token for a starving waiter, and the key it waits on */
@@ -115,31 +111,29 @@ static inline void spinpause(void)
 bool spinnable(void);
 
 /*
- * Handing over. The holder, who stays the holder until it succeeds, leaves a token and wakes one
- * who waits on the token's address. True: somebody has it, or has been woken and will find it; the
- * caller has given the object away. False: nobody waits, and the token is back.
+ * Handing over, to one who waits on the token's address. The holder stays the holder, and *token
+ * is its own, until the store of TOKEN_HERE, which is its last access. True: the object has been
+ * given away. False: nobody waits.
  *
  * It rests on the queue alone, never on a count kept in the object: such a count would be wrong in
  * a child after fork, where the waiters do not exist, and the hand-over would go to nobody.
  */
+enum { TOKEN_NONE, TOKEN_HERE, TOKEN_COMING };
 static inline bool tokengive(_Atomic uint32_t *token)
 {
-	atomic_store_explicit(token, 1, memory_order_release);
-	if (futexwake(token, 1) > 0)
-		return true;
-	return atomic_exchange_explicit(token, 0, memory_order_acquire) == 0;
+	bool woken;
+
+	atomic_store_explicit(token, TOKEN_COMING, memory_order_relaxed);
+	woken = futexwake(token, 1) > 0;
+	/* Partner of tokentake's acquire: all that was done under the lock. */
+	atomic_store_explicit(token, woken ? TOKEN_HERE : TOKEN_NONE, memory_order_release);
+	return woken;
 }
 
-/* A woken waiter asks for one. Acquires what tokengive() released. */
-static inline bool tokentake(_Atomic uint32_t *token)
-{
-	uint32_t n = atomic_load_explicit(token, memory_order_relaxed);
-
-	while (n != 0)
-		if (atomic_compare_exchange_weak_explicit(token, &n, n - 1, memory_order_acquire,
-							  memory_order_relaxed))
-			return true;
-	return false;
-}
+/*
+ * For a waiter that has come back, though not by its time-out: is it ours? Mostly. Another may have
+ * come back for another reason (a signal handler, a late wake-up) and got it first.
+ */
+bool tokentake(_Atomic uint32_t *token); /* mutex.c */
 
 #endif
