@@ -229,8 +229,11 @@ int futexwake(const void *addr, int n)
 	struct g *gp = getg();
 	int woken = 0;
 
-	if (unlikely(!atomic_load(&waited)))
-		return 0;
+	if (unlikely(!atomic_load_explicit(&waited, memory_order_relaxed))) {
+		atomic_thread_fence(memory_order_seq_cst);
+		if (!atomic_load(&waited))
+			return 0;
+	}
 	if (gp != NULL)
 		exitforeign();
 	else

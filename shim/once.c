@@ -2,13 +2,11 @@
  *
  * once.c: pthread_once and call_once.
  *
- * The control word: 0 not run; pid << 2 | 1 in progress; 2 done. The pid makes a child after fork
- * run the function again if the thread that was running it did not come along (libc has a count of
- * forks for this, which it does not export).
+ * The control word: 0 not run; forks << 3 | 1 in progress, + 4 somebody waits; 2 done. The count of forks
+ * makes a child run the function again if the thread that was running it did not come along (as libc's own does).
  *
- * No lost wake-up: a waiter waits only if the word is still "in progress" when it is queued, and
- * whoever ends that stores first and wakes after. They wake without looking for waiters: once per
- * control word.
+ * No lost wake-up: a waiter sets the bit 4 and waits only if the word is still that when it is queued;
+ * whoever ends the run exchanges the word and wakes if the bit was set.
  *
  * A function that does not return (exception, cancellation, pthread_exit) leaves the word 0: see
  * the personality routine below. Compile with -fexceptions.
@@ -19,7 +17,14 @@
  */
 #include "sync.h"
 
-enum { ONCE_BUSY = 1, ONCE_DONE = 2 };
+enum { ONCE_BUSY = 1, ONCE_DONE = 2, ONCE_WAIT = 4, ONCE_FORK = 8 };
+
+static uint32_t forks; /* x ONCE_FORK; changed in a fork's child, when it is alone */
+
+void onceforked(void)
+{
+	forks += ONCE_FORK;
+}
 
 _Static_assert(sizeof(pthread_once_t) == 4 && sizeof(once_flag) == 4, "size");
 
@@ -36,8 +41,9 @@ static void end(struct run *r)
 {
 	running = r->outer;
 	/* Partner of the acquiring loads below. */
-	atomic_store_explicit(r->word, r->result, memory_order_release);
-	futexwake(r->word, INT32_MAX);
+	uint32_t old = atomic_exchange_explicit(r->word, r->result, memory_order_acq_rel);
+	if (unlikely((old & ONCE_WAIT) != 0))
+		futexwake(r->word, INT32_MAX);
 }
 
 static __attribute__((noinline)) void callonce(_Atomic uint32_t *word, void (*fn)(void))
@@ -74,12 +80,17 @@ void _Unwind_Resume(void *exc)
 
 static __attribute__((noinline)) void onceslow(_Atomic uint32_t *word, void (*fn)(void))
 {
-	uint32_t busy = (uint32_t)getpid() << 2 | ONCE_BUSY;
+	uint32_t busy = forks | ONCE_BUSY;
 	uint32_t w = atomic_load_explicit(word, memory_order_acquire);
 
 	while ((w & ONCE_DONE) == 0) {
 		if (w == busy) {
-			futexwait(word, busy, 0, 0);
+			/* A failure leaves the present value in w. */
+			if (atomic_compare_exchange_weak_explicit(word, &w, busy | ONCE_WAIT,
+								  memory_order_acquire, memory_order_acquire))
+				w = busy | ONCE_WAIT;
+		} else if (w == (busy | ONCE_WAIT)) {
+			futexwait(word, w, 0, 0);
 			w = atomic_load_explicit(word, memory_order_acquire);
 		} else if (atomic_compare_exchange_weak_explicit(
 			       word, &w, busy, memory_order_acquire, memory_order_acquire)) {
