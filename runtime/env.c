@@ -65,6 +65,8 @@ static void setting(const char *name, const char *value)
 
 void envinit(char **envp)
 {
+	timeinit();
+	semainit();
 	for (char **e = envp; e != NULL && *e != NULL; e++) {
 		char name[256]; /* of ours none is longer; a longer one is told cut short */
 		if (strncmp(*e, "GMP_", 4) != 0)

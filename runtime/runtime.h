@@ -327,6 +327,7 @@ static inline uint64_t pstatus(const struct m *mp, enum pstatus st)
 }
 
 /* ---- start.c ---------------------------------------------------------------------------------- */
+void semainit(void);  /* sema.c: before main, without a system call */
 void semafork(void);  /* sema.c: in the child, no waiter of the parent's is left */
 void stacklock(void); /* stack.c: around a fork */
 void stackunlock(void);

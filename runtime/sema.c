@@ -44,10 +44,33 @@ struct bucket {
 static struct bucket table[1024];
 
 /*
- * Nobody has ever waited in this process: then wakers need not look (a process without threads
- * shall not notice us). Set before the first waiter's check, read after the waker's change (both seq_cst).
+ * libc's word that is true until there is a second thread. Till then waiting and waking are the kernel's
+ * futex, as in libc: a process without threads shall not notice us, and a handler that posts
+ * on the waiting thread itself finds no lock of ours. Nobody is in the kernel's queue when the first thread is made.
  */
-static _Atomic bool waited;
+static const char *single;
+
+void semainit(void)
+{
+	single = libcsym("__libc_single_threaded");
+}
+
+static bool alone(void)
+{
+	return single != NULL && *single != 0;
+}
+
+static int alonewait(_Atomic uint32_t *addr, uint32_t expect, uint64_t deadline, unsigned flags)
+{
+	struct timespec ts = {(time_t)(deadline / 1000000000u), (long)(deadline % 1000000000u)};
+	long r;
+
+	do
+		r = SC6(SYS_futex, addr, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expect, deadline ? &ts : NULL, 0,
+			FUTEX_BITSET_MATCH_ANY);
+	while (r == -EINTR && !(flags & FUTEX_INTR));
+	return (int)r;
+}
 
 static struct bucket *bucketof(uintptr_t addr)
 {
@@ -155,8 +178,12 @@ static int sleepon(struct waiter *w, _Atomic uint32_t *check, uint32_t expect, v
 	uint64_t allsigs = ~(uint64_t)0, oldsigs;
 	int err;
 
-	if (unlikely(!atomic_load_explicit(&waited, memory_order_relaxed)))
-		atomic_store(&waited, true);
+	if (unlikely(gp == NULL && alone())) {
+		if (check != NULL)
+			return alonewait(check, expect, deadline, flags);
+		unlockfn(arg);
+		return alonewait(&w->word, 0, deadline, flags);
+	}
 	/* A signal handler that calls sem_post on this thread must not find the bucket locked. */
 	if (gp != NULL)
 		exitforeign();
@@ -229,11 +256,8 @@ int futexwake(const void *addr, int n)
 	struct g *gp = getg();
 	int woken = 0;
 
-	if (unlikely(!atomic_load_explicit(&waited, memory_order_relaxed))) {
-		atomic_thread_fence(memory_order_seq_cst);
-		if (!atomic_load(&waited))
-			return 0;
-	}
+	if (unlikely(gp == NULL && alone()))
+		return (int)SC3(SYS_futex, addr, FUTEX_WAKE_PRIVATE, n);
 	if (gp != NULL)
 		exitforeign();
 	else
