@@ -214,7 +214,8 @@ int gojoin(struct g *gp, void **retval, uint64_t deadline)
 		int err;
 		do
 			err = futexwait(&gp->joinword, 0, deadline, FUTEX_INTR);
-		while (err == -EINTR && !atomic_load(&gp->joinword));
+		/* 0 is no proof: the late wake-up of gp's former life (gdestroy) may have hit us. */
+		while (err != -ETIMEDOUT && !atomic_load(&gp->joinword));
 		if (err == -ETIMEDOUT && atomic_load_explicit(&gp->joinword, memory_order_acquire) == 0) {
 			/* Give the right to join back, unless it ends just now: then its end is sure to come. */
 			st = Joining;
