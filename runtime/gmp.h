@@ -155,6 +155,8 @@ int gosigsuspend(const uint64_t *mask);
 int gosigwait(uint64_t set, siginfo_t *info, const struct timespec *timeout);
 /* sigaltstack(2) of the calling G. 0, -EPERM, -EINVAL, -ENOMEM */
 int gosigaltstack(const stack_t *new, stack_t *old);
+/* A write gave EPIPE: if the calling G blocks SIGPIPE, it is pending here, on the M. Right after the system call */
+void gosigpipe(void);
 uint64_t gosigpending(void); /* sent to the calling G itself, and blocked */
 /* Sends info->si_signo to one thread; if that is the caller, delivers it. 0, -EINVAL, -EAGAIN (parks) */
 int gosignal(struct g *gp, const siginfo_t *info);

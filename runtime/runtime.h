@@ -130,6 +130,7 @@ struct g {
 	bool sigbusy;	   /* owner: in the trampoline, which takes all that is pending before it returns */
 	bool sigdeliver;   /* owner: handlers may run although libgmp's own code is interrupted */
 	uint8_t sigran;	   /* owner: RAN_* since runsigs() began */
+	uint32_t sighandled; /* owner: handlers that have run */
 	stack_t sigalt;	   /* owner: its alternate stack as the program knows it; ss_sp nil: none */
 
 	char name[16];
@@ -476,5 +477,6 @@ void sigtramp(int s, siginfo_t *info, void *ctx); /* what the kernel enters (arc
 void sigtrampoline(int s, siginfo_t *info, void *ctx);
 uintptr_t sigframe(int s, siginfo_t *info, void *ctx, uintptr_t frame); /* called by sigtramp */
 void sigsetg(struct g *gp, uint64_t mask); /* gp->sigmask, the kernel's not */
+void sigawaitclosed(uint64_t set);	 /* until sysmon blocks them too, if nobody takes them */
 
 #endif

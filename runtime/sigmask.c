@@ -24,14 +24,19 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-void sigsetg(struct g *gp, uint64_t mask)
+/* Some G's mask is now `mask`; its seq_cst store came before: partner of route() and openmask(). */
+static void reopen(uint64_t mask)
 {
-	atomic_store(&gp->sigmask, mask);
-	/* seq_cst store, then load: partner of route(). */
 	if (unlikely(atomic_load(&sigs.closed) & ~mask)) {
 		atomic_store(&sigs.reopen, true);
 		sysmonkick();
 	}
+}
+
+void sigsetg(struct g *gp, uint64_t mask)
+{
+	atomic_store(&gp->sigmask, mask);
+	reopen(mask);
 }
 
 void signew(struct g *gp, uint64_t mask)
@@ -93,15 +98,20 @@ int gosigmask(int how, const uint64_t *set, uint64_t *old)
 		return 0;
 	if (mask & ~cur)
 		sigsoften(mask & ~cur);
-	sigsetg(gp, mask);
+	atomic_store(&gp->sigmask, mask);
 	/* What is pending in the kernel and unblocked now runs its handler here, maybe on another M afterwards. */
 	gp->sigdeliver = true;
 	SC4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
 	gp->sigdeliver = false;
 	gp->m->sigmask = mask;
+	reopen(mask); /* not before: sysmon would be faster, and the handler not have run when we return */
 	recheck(gp, mask);
-	if (mask & ~cur)
+	if (mask & ~cur) {
 		sigmayclose(mask & ~cur);
+		/* A blocked SIGCHLD stays pending by default; unblocked, it is lost. */
+		if (unlikely(mask & ~cur & atomic_load(&sigs.quiet) & ~atomic_load(&sigs.sysmon)))
+			sigawaitclosed(mask & ~cur & atomic_load(&sigs.quiet));
+	}
 	if (atomic_load(&gp->sigwake))
 		runsigs(gp);
 	return 0;
@@ -130,6 +140,25 @@ int gosigrun(void)
 {
 	exitforeign();
 	return enterforeign() != 0 ? -EINTR : 0;
+}
+
+void gosigpipe(void)
+{
+	struct g *gp = getg();
+	const uint64_t set = SIGBIT(SIGPIPE);
+	struct timespec none = {0, 0};
+	siginfo_t info;
+
+	if (gp == NULL || !(atomic_load_explicit(&gp->sigmask, memory_order_relaxed) & set))
+		return;
+	while (SC4(SYS_rt_sigtimedwait, &set, &info, &none, 8) == SIGPIPE) {
+		sigunbounce(&info);
+		if (sigiskick(&info))
+			continue;
+		uint64_t saved = sigenter();
+		sigpost(gp, &info, false);
+		sigleave(saved);
+	}
 }
 
 /* ---- waiting ------------------------------------------------------------------------------------------ */
@@ -163,6 +192,7 @@ int gosigwait(uint64_t set, siginfo_t *info, const struct timespec *timeout)
 	struct g *gp = getg();
 	bool none = timeout != NULL && timeout->tv_sec == 0 && timeout->tv_nsec == 0;
 	uint64_t deadline = 0;
+	uint32_t handled = gp->sighandled;
 	struct timespec ts;
 	int r;
 
@@ -199,7 +229,8 @@ int gosigwait(uint64_t set, siginfo_t *info, const struct timespec *timeout)
 		}
 		if (!none)
 			exitsyscall();
-		if (r < 0 || got || !sigiskick(info))
+		/* The kernel says EINTR too if somebody else was faster. */
+		if (r == -EINTR ? gp->sighandled != handled : r < 0 || got || !sigiskick(info))
 			return r;
 	}
 }

@@ -75,6 +75,7 @@ static void runhandler(struct g *gp, siginfo_t *info, ucontext_t *uc)
 	a.fn(s, info, uc);
 	setsigmask(gp->m, ALLSIGS);
 	gp->sigbusy = true;
+	gp->sighandled++;
 	gp->sigran |= (a.flags & SA_RESTART) ? RAN_RESTART : RAN_INTR;
 	/* As the kernel has it: what the handler did to its mask is undone, what it wrote to uc holds. */
 	if (*ucmask(uc) != frame)
@@ -102,6 +103,12 @@ static void deliver(struct g *gp, siginfo_t *info, ucontext_t *uc)
 	insys = atomic_load_explicit(&gp->status, memory_order_relaxed) == Gsyscall;
 	if (insys)
 		exitsyscall();
+	if (info != NULL && info->si_signo >= 32 && (atomic_load(&gp->sigpending) & SIGBIT(info->si_signo))) {
+		uint64_t saved = sigenter();
+		if (sigpost(gp, info, info->si_code != SI_TKILL)) /* behind those that came before */
+			info = NULL;
+		sigleave(saved);
+	}
 	for (;;) {
 		if (info == NULL) {
 			/* Not only if sigwake is set: the handler may have blocked what is open again now. */

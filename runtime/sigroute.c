@@ -153,12 +153,12 @@ static void sysmonround(void)
 }
 
 /*
- * All block s and the caller is about to send it to the process: wait until sysmon blocks it too, for it must be
- * found pending at once. Others' signals go round by sysmon if they come in that moment.
+ * All block these, and the next of them must be found pending: the caller is about to send it to the process, or sysmon
+ * would take it as ignored. (Others' signals go round by sysmon if they come in the wrong moment.)
  */
-static void awaitclosed(int s)
+void sigawaitclosed(uint64_t set)
 {
-	for (int i = 0; i < 3 && !(atomic_load(&sigs.sysmon) & SIGBIT(s)); i++) {
+	for (int i = 0; i < 3 && (set & ~atomic_load(&sigs.sysmon)) != 0; i++) {
 		atomic_store(&sigs.reopen, true);
 		sysmonround();
 	}
@@ -239,7 +239,8 @@ int gokill(const siginfo_t *info)
 	int s = info->si_signo, err = 0;
 	struct g *self = getg(), *gp = NULL;
 
-	if (s < 1 || s > 64 || s == 32 || s == 33 || self == NULL)
+	/* Real-time signals: all through the kernel's queue, where others may be pending. */
+	if (s < 1 || s > 31 || self == NULL)
 		return -ENOSYS;
 	exitforeign();
 	uint64_t saved = sigenter();
@@ -256,7 +257,7 @@ int gokill(const siginfo_t *info)
 		err = -ENOSYS;
 	sigleave(saved);
 	if (nobody)
-		awaitclosed(s);
+		sigawaitclosed(SIGBIT(s));
 	if (err == 0)
 		tell(gp);
 	enterforeign();

@@ -51,14 +51,15 @@ static ssize_t attempt(struct polldesc *pd, const struct iovec *iov, int cnt, in
 	ssize_t r = -EOPNOTSUPP;
 
 	if (!(atomic_load_explicit(&pd->nonowait, memory_order_relaxed) & (1 << mode)))
-		r = SC6(mode == PD_READ ? SYS_preadv2 : SYS_pwritev2, pd->fd, iov, cnt, -1L, -1L, RWF_NOWAIT);
+		r = epipe(SC6(mode == PD_READ ? SYS_preadv2 : SYS_pwritev2, pd->fd, iov, cnt, -1L, -1L,
+			      RWF_NOWAIT));
 	if (r != -EOPNOTSUPP)
 		return r;
 	atomic_fetch_or_explicit(&pd->nonowait, (uint8_t)(1 << mode), memory_order_relaxed);
 	if (!readynow(pd->fd, mode == PD_READ ? POLLIN : POLLOUT))
 		return -EAGAIN;
 	entersyscall();
-	r = SC3(mode == PD_READ ? SYS_readv : SYS_writev, pd->fd, iov, cnt);
+	r = epipe(SC3(mode == PD_READ ? SYS_readv : SYS_writev, pd->fd, iov, cnt));
 	exitsyscall();
 	return r;
 }
@@ -66,7 +67,7 @@ static ssize_t attempt(struct polldesc *pd, const struct iovec *iov, int cnt, in
 static ssize_t marked(struct polldesc *pd, const struct iovec *iov, int cnt, int mode)
 {
 	entersyscall();
-	ssize_t r = SC3(mode == PD_READ ? SYS_readv : SYS_writev, pd->fd, iov, cnt);
+	ssize_t r = epipe(SC3(mode == PD_READ ? SYS_readv : SYS_writev, pd->fd, iov, cnt));
 	exitsyscall();
 	return r;
 }
@@ -215,12 +216,19 @@ EXPORT ssize_t __read_chk(int fd, void *buf, size_t n, size_t buflen)
 	return n > buflen ? REAL(__read_chk)(fd, buf, n, buflen) : read(fd, buf, n);
 }
 
+/* A write that is not ours to wait for. */
+static ssize_t direct(ssize_t r)
+{
+	epipeerrno(r == -1);
+	return r;
+}
+
 EXPORT ssize_t write(int fd, const void *buf, size_t n)
 {
 	struct polldesc *pd = waitable(fd);
 
 	if (pd == NULL || n == 0 || n > SSIZE_MAX)
-		return REAL(write)(fd, buf, n);
+		return direct(REAL(write)(fd, buf, n));
 	struct iovec iov = {(void *)(uintptr_t)buf, n};
 	switch (kindof(pd)) {
 	case FD_TCP:
@@ -260,7 +268,7 @@ EXPORT ssize_t writev(int fd, const struct iovec *iov, int cnt)
 	struct polldesc *pd = waitable(fd);
 
 	if (pd == NULL || cnt <= 0 || cnt > IOV_MAX)
-		return REAL(writev)(fd, iov, cnt);
+		return direct(REAL(writev)(fd, iov, cnt));
 	switch (kindof(pd)) {
 	case FD_TCP:
 	case FD_STREAM:

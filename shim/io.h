@@ -42,12 +42,29 @@ static inline struct waitop waitop(struct polldesc *pd, int mode)
  */
 ssize_t opwait(struct waitop *op);
 
+/*
+ * Around the result of each write: SIGPIPE, if the G blocks it, is pending on its M and must be taken along before
+ * the G may move to another.
+ */
+static inline ssize_t epipe(ssize_t r)
+{
+	if (unlikely(r == -EPIPE))
+		gosigpipe();
+	return r;
+}
+static inline void epipeerrno(bool failed)
+{
+	if (unlikely(failed) && errno == EPIPE)
+		gosigpipe();
+}
+
 /* Marked system call around an expression. */
 #define MARKED(expr)                           \
 	({                                     \
 		entersyscall();                \
 		__typeof__(expr) r_ = (expr);  \
 		int e_ = errno;                \
+		epipeerrno((long)r_ == -1);    \
 		exitsyscall();                 \
 		errno = e_;                    \
 		r_;                            \

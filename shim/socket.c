@@ -69,8 +69,8 @@ ssize_t socksend(struct polldesc *pd, const void *buf, size_t n, int flags, cons
 	for (;;) {
 		ssize_t r = -EAGAIN;
 		if (pdtry(pd, PD_WRITE)) {
-			r = SC6(SYS_sendto, pd->fd, (const char *)buf + done, n - done, flags | MSG_DONTWAIT, a,
-				alen);
+			r = epipe(SC6(SYS_sendto, pd->fd, (const char *)buf + done, n - done,
+				      flags | MSG_DONTWAIT, a, alen));
 			if (r != -EAGAIN)
 				pdleft(pd, PD_WRITE);
 			if (r >= 0) {
@@ -87,7 +87,7 @@ ssize_t socksend(struct polldesc *pd, const void *buf, size_t n, int flags, cons
 			/* A full peer is not always visible to poll (Unix datagrams): the kernel's wait. */
 			pdleft(pd, PD_WRITE);
 			entersyscallblock();
-			r = SC6(SYS_sendto, pd->fd, buf, n, flags, a, alen);
+			r = epipe(SC6(SYS_sendto, pd->fd, buf, n, flags, a, alen));
 			exitsyscall();
 			return r;
 		}
@@ -164,7 +164,7 @@ ssize_t socksendmsg(struct polldesc *pd, const struct msghdr *m, int flags)
 	sending(m);
 	for (;;) {
 		if (pdtry(pd, PD_WRITE)) {
-			r = SC3(SYS_sendmsg, pd->fd, m, flags | MSG_DONTWAIT);
+			r = epipe(SC3(SYS_sendmsg, pd->fd, m, flags | MSG_DONTWAIT));
 			if (r != -EAGAIN) {
 				pdleft(pd, PD_WRITE);
 				if (r < 0 || !stream || (size_t)r >= want)
@@ -176,7 +176,7 @@ ssize_t socksendmsg(struct polldesc *pd, const struct msghdr *m, int flags)
 		if (!stream) {
 			pdleft(pd, PD_WRITE);
 			entersyscallblock();
-			r = SC3(SYS_sendmsg, pd->fd, m, flags);
+			r = epipe(SC3(SYS_sendmsg, pd->fd, m, flags));
 			exitsyscall();
 			return r;
 		}
