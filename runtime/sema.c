@@ -181,8 +181,11 @@ static int sleepon(struct waiter *w, _Atomic uint32_t *check, uint32_t expect, v
 	if (unlikely(gp == NULL && alone())) {
 		if (check != NULL)
 			return alonewait(check, expect, deadline, flags);
+		atomic_fetch_add_explicit(w->count, 1, memory_order_relaxed);
 		unlockfn(arg);
-		return alonewait(&w->word, 0, deadline, flags);
+		int r = alonewait(&w->word, 0, deadline, flags);
+		atomic_fetch_sub_explicit(w->count, 1, memory_order_relaxed);
+		return r;
 	}
 	/* A signal handler that calls sem_post on this thread must not find the bucket locked. */
 	if (gp != NULL)

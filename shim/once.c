@@ -21,9 +21,14 @@ enum { ONCE_BUSY = 1, ONCE_DONE = 2, ONCE_WAIT = 4, ONCE_FORK = 8 };
 
 static uint32_t forks; /* x ONCE_FORK; changed in a fork's child, when it is alone */
 
-void onceforked(void)
+static void forked(void)
 {
 	forks += ONCE_FORK;
+}
+
+__attribute__((constructor)) static void init(void)
+{
+	pthread_atfork(NULL, NULL, forked);
 }
 
 _Static_assert(sizeof(pthread_once_t) == 4 && sizeof(once_flag) == 4, "size");

@@ -6,20 +6,13 @@
  * so our prepare handler runs last and our child handler first, and libc's own callers of fork are covered as well.
  */
 #include "io.h"
-#include "sync.h"
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 
-static void child(void)
-{
-	onceforked();
-	forkchild();
-}
-
 __attribute__((constructor)) static void init(void)
 {
-	pthread_atfork(forkprepare, forkparent, child);
+	pthread_atfork(forkprepare, forkparent, forkchild);
 }
 
 /* A thread's name is the G's, not that of the kernel thread which happens to run it. */

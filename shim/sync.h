@@ -136,7 +136,4 @@ static inline bool tokengive(_Atomic uint32_t *token)
  */
 bool tokentake(_Atomic uint32_t *token); /* mutex.c */
 
-/* once.c: in the child of a fork, on its only thread. */
-void onceforked(void);
-
 #endif
