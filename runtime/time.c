@@ -230,11 +230,12 @@ uint64_t checktimers(struct p *pp, uint64_t now, bool *ran)
 			siftdown(pp, 0, t);
 			continue;
 		}
+		/* Before removeat(): from then on its G may arm it in another heap, for its next park. */
+		struct g *gp = t->gp;
+		uint64_t ticket = atomic_load_explicit(&t->ticket, memory_order_relaxed);
 		removeat(pp, 0);
 		if (when == 0)
 			continue;
-		struct g *gp = t->gp;
-		uint64_t ticket = atomic_load_explicit(&t->ticket, memory_order_relaxed);
 		settop(pp);
 		unlock(&pp->timerlock);
 		bool parked;
