@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * mutex.c: pthread_mutex_*: normal, recursive, error-checking and adaptive ones here; robust,
- * priority-inheriting, priority-protecting and process-shared ones by the real functions.
+ * priority-protecting and process-shared ones by the real functions.
  *
  * m->lock: 0 free, 1 held, 2 held and somebody may be queued on &m->lock, 3 held and, besides that,
  * somebody may be queued on &m->hand (a starving waiter, below). Others than the holder only raise
@@ -188,7 +188,9 @@ COLD static int acquireslow(struct pmutex *m, clockid_t clk, const struct timesp
 	if (spin(m))
 		return 0;
 	if (ts != NULL) {
-		if (ts->tv_sec >= 0 && !validnsec(ts))
+		/* libc itself answers for a time before 1970, except where the kernel looks first. */
+		bool before = ts->tv_sec < 0;
+		if ((m->kind & KIND_PI) != 0 ? before || !validnsec(ts) : !before && !validnsec(ts))
 			return EINVAL;
 		deadline = absdeadline(clk, ts);
 	}
@@ -324,8 +326,8 @@ EXPORT int pthread_mutex_trylock(pthread_mutex_t *mutex)
 		m->count++;
 		return 0;
 	}
-	if (!tryacquire(m))
-		return EBUSY;
+	if (!tryacquire(m)) /* libc looks at the owner in this one case */
+		return m->kind == (PTHREAD_MUTEX_ERRORCHECK | KIND_PI) && isowner(m) ? EDEADLK : EBUSY;
 	if ((m->kind & KIND_TYPE) == PTHREAD_MUTEX_RECURSIVE)
 		m->count = 1;
 	own(m, 1);
@@ -354,7 +356,9 @@ static int unlockkind(pthread_mutex_t *mutex, uint32_t users)
 	struct pmutex *m = pmutex(mutex);
 	int type = m->kind & KIND_TYPE;
 
-	if ((type == PTHREAD_MUTEX_RECURSIVE || type == PTHREAD_MUTEX_ERRORCHECK) && !isowner(m))
+	if ((type == PTHREAD_MUTEX_RECURSIVE || type == PTHREAD_MUTEX_ERRORCHECK ||
+	     (m->kind & KIND_PI) != 0) &&
+	    !isowner(m))
 		return EPERM;
 	if (type == PTHREAD_MUTEX_RECURSIVE && --m->count != 0)
 		return 0;

@@ -6,9 +6,9 @@
  * allocated beside them: waiters queue on an address inside the object (futexwait, runtime/sema.c).
  * The algorithms are ours from the first call, before the pool starts and in foreign threads too,
  * for an object may be locked before the start and unlocked after it. Objects that the kernel or
- * another process must see (process-shared, robust, priority-inheriting or -protecting; told by the
- * bits which libc's init functions leave) go to the real functions, as marked system calls where
- * they may block.
+ * another process must see (process-shared, robust, priority-protecting; told by the bits which
+ * libc's init functions leave) go to the real functions, as marked system calls where they may
+ * block.
  *
  * Two rules hold for each of them:
  *   - after the store that lets somebody else go on, the object may be freed at once. From there
@@ -45,16 +45,17 @@ _Static_assert(offsetof(pthread_mutex_t, __data.__list) == offsetof(struct pmute
 /*
  * __kind: bits 0 and 1 are the type; 4 robust, 5 priority-inheriting, 6 priority-protecting, 7
  * process-shared; 8 and 9 are about lock elision, which we do not do. A destroyed mutex has all
- * bits set.
+ * bits set. A private priority-inheriting one is ours too: Gs have no priorities to inherit, and
+ * the kernel would look for the owner's tid among its own threads.
  */
-enum { KIND_TYPE = 3, KIND_ELISION = 0x300 };
+enum { KIND_TYPE = 3, KIND_PI = 0x20, KIND_ELISION = 0x300 };
 static inline bool mutexnormal(int kind)
 {
 	return (kind & ~KIND_ELISION) == PTHREAD_MUTEX_TIMED_NP;
 }
 static inline bool mutexours(int kind)
 {
-	return (kind & ~(KIND_TYPE | KIND_ELISION)) == 0;
+	return (kind & ~(KIND_TYPE | KIND_PI | KIND_ELISION)) == 0;
 }
 
 /* mutex.c, for cond.c: unlock and lock again around a wait; nusers stays as it is. */

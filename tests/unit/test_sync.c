@@ -106,10 +106,10 @@ static void mutexcodes(int side, pthread_mutex_t *m, int type)
 	note(side, f->pthread_mutex_lock(m));
 	note(side, f->pthread_mutex_trylock(m));
 	note(side, elsewhere(f->pthread_mutex_trylock, m));
-	if (!normal) {
+	if (!normal)
 		note(side, f->pthread_mutex_lock(m));
+	if (!normal || (m->__data.__kind & 0x30) == 0x20)
 		note(side, elsewhere(f->pthread_mutex_unlock, m));
-	}
 	note(side, f->pthread_mutex_timedlock(m, &soon));
 	note(side, f->pthread_mutex_timedlock(m, &past));
 	note(side, f->pthread_mutex_timedlock(m, &negative));
@@ -122,7 +122,7 @@ static void mutexcodes(int side, pthread_mutex_t *m, int type)
 		if (!normal || i == 0)
 			note(side, f->pthread_mutex_unlock(m));
 	note(side, f->pthread_mutex_timedlock(m, &badnsec)); /* does not block: not looked at */
-	note(side, m->__data.__count);
+	note(side, type == PTHREAD_MUTEX_RECURSIVE ? (int)m->__data.__count : 0);
 	note(side, m->__data.__owner == (int)getpid());
 	note(side, f->pthread_mutex_unlock(m));
 	note(side, m->__data.__owner);
