@@ -162,7 +162,10 @@ static int threadsleep(struct bucket *b, struct waiter *w, uint64_t deadline, un
 		}
 	}
 	if (err != 0) {
+		uint64_t all = ~(uint64_t)0, old;
+		SC4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, 8);
 		dequeue(b, w);
+		SC4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8);
 		/* Unlinked by a waker that got ahead of us: then we were woken. */
 		if (atomic_load_explicit(&w->word, memory_order_acquire) != 0)
 			err = 0;
