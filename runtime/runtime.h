@@ -332,6 +332,7 @@ void semainit(void);  /* sema.c: before main, without a system call */
 void semafork(void);  /* sema.c: in the child, no waiter of the parent's is left */
 void stacklock(void); /* stack.c: around a fork */
 void stackunlock(void);
+void tlsforked(void); /* tls.c: tids that other processes' threads are not likely to have */
 void tlslock(void); /* tls.c: the same for the virgin blocks */
 void tlsunlock(void);
 void tlsdllock(void); /* tlsdl.c: and for the books of modules */

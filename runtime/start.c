@@ -92,6 +92,7 @@ static int start(void)
 		return refuse("libc has no exit", -ENOSYS);
 	if (!archinit(debug.fsbase))
 		return refuse("GMP_FSBASE=wrfsbase, but this machine does not let programs write it", -ENOSYS);
+	tlsforked();
 	if (tlstmpl.tcb == NULL && (err = tlsinit()) != 0)
 		return refuse("this libc's threads are not understood", err);
 	if ((err = makeps()) != 0)
@@ -191,6 +192,8 @@ void forkchild(void)
 	struct g *gp = getg();
 
 	forkunlock();
+	tlsforked();
+	semafork(); /* kernel threads wait there too, with or without a pool */
 	if (!atomic_load(&sched.started)) {
 		sigunlockfork();
 		return;
@@ -210,7 +213,6 @@ void forkchild(void)
 	atomic_store(&sched.polluntil, 0);
 	atomic_store(&sched.sysmonwait, 0);
 	noteclear(&sched.sysmonnote);
-	semafork();
 	netpollfork();
 	sched.maing = gp;
 	if (gp != NULL) {

@@ -60,6 +60,15 @@ static int newtid(void)
 	return (int)(TIDFIRST + n % (TIDLAST - TIDFIRST));
 }
 
+/*
+ * Where this process's tids start: the owner word of a process-shared lock is compared across processes,
+ * so two of them, a parent and its child above all, should not count from the same number.
+ */
+void tlsforked(void)
+{
+	atomic_store_explicit(&tidgen, (uint32_t)SC0(SYS_getpid) * 254u, memory_order_relaxed);
+}
+
 /* What differs from one thread to the next, into a TCB that holds the template's bytes. */
 static void settcb(struct g *gp)
 {
