@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/types.h>
 
@@ -68,7 +69,7 @@ struct newattr {
 int newproc(const struct newattr *attr, void *(*fn)(void *), void *arg, uintptr_t *thread);
 /*
  * Waits for gp's end, takes its value and frees it (parks). Any thread.
- * 0, -EINVAL (detached, or another joiner), -EDEADLK, -ETIMEDOUT, -EBUSY (deadline 1: try).
+ * 0, -EINVAL (detached, or another joiner), -EDEADLK, -ETIMEDOUT, -EBUSY (deadline 1: try), -EINTR (cancelled).
  */
 int gojoin(struct g *gp, void **retval, uint64_t deadline);
 int godetach(struct g *gp); /* 0 or -EINVAL */
@@ -171,6 +172,19 @@ struct g *gofid(int tid);
 extern __thread struct g *runtime_vforked __attribute__((tls_model("initial-exec"), visibility("hidden")));
 struct g *vforkenter(void);
 void vforkleave(struct g *gp);
+
+/* ---- cancellation (cancel.c) ------------------------------------------------------------------ */
+
+/* Asks gp to end; real: libc's pthread_cancel. 0. May not return if gp is the caller. */
+int gocancel(struct g *gp, int (*real)(pthread_t));
+/* Has the calling thread been asked to end? pthread_testcancel() knows whether it may, and acts. */
+extern ptrdiff_t runtime_cancel __attribute__((visibility("hidden"))); /* 0: nobody has ever been */
+static inline bool gocancelled(void)
+{
+	ptrdiff_t off = runtime_cancel;
+
+	return unlikely(off != 0) && (*(volatile int *)((char *)__builtin_thread_pointer() + off) & 8);
+}
 
 /* ---- marked system calls (proc.c) ------------------------------------------------------------ */
 

@@ -215,13 +215,13 @@ int gojoin(struct g *gp, void **retval, uint64_t deadline)
 		do
 			err = futexwait(&gp->joinword, 0, deadline, FUTEX_INTR);
 		/* 0 is no proof: the late wake-up of gp's former life (gdestroy) may have hit us. */
-		while (err != -ETIMEDOUT && !atomic_load(&gp->joinword));
-		if (err == -ETIMEDOUT && atomic_load_explicit(&gp->joinword, memory_order_acquire) == 0) {
+		while (err != -ETIMEDOUT && !atomic_load(&gp->joinword) && !(err == -EINTR && gocancelled()));
+		if (err < 0 && err != -EAGAIN && atomic_load_explicit(&gp->joinword, memory_order_acquire) == 0) {
 			/* Give the right to join back, unless it ends just now: then its end is sure to come. */
 			st = Joining;
 			if (atomic_compare_exchange_strong(&gp->joinstate, &st, Joinable) &&
 			    atomic_load(&gp->status) != Gdead)
-				return -ETIMEDOUT;
+				return err;
 			while (atomic_load_explicit(&gp->joinword, memory_order_acquire) == 0 &&
 			       atomic_load(&gp->joinstate) != Exited)
 				futexwait(&gp->joinword, 0, reldeadline(1000000), 0);

@@ -130,6 +130,7 @@ struct g {
 	bool sigbusy;	   /* owner: in the trampoline, which takes all that is pending before it returns */
 	bool sigdeliver;   /* owner: handlers may run although libgmp's own code is interrupted */
 	uint8_t sigran;	   /* owner: RAN_* since runsigs() began */
+	_Atomic uint8_t cancel; /* cancel.c */
 	uint32_t sighandled; /* owner: handlers that have run */
 	stack_t sigalt;	   /* owner: its alternate stack as the program knows it; ss_sp nil: none */
 
@@ -474,6 +475,10 @@ struct sigact sigtakeact(int s);	 /* the disposition for one delivery: SA_RESETH
 void sigalt(struct m *mp);		 /* gives mp an alternate stack. sigstack.c */
 stack_t sigaltof(struct m *mp);
 bool sigonalt(const struct g *gp, uintptr_t sp);
+/* cancel.c */
+bool cancelpending(struct g *gp); /* to be poked for */
+void cancelnoticed(struct g *gp);
+void cancelkick(struct g *gp, struct m *mp);
 void sigtramp(int s, siginfo_t *info, void *ctx); /* what the kernel enters (arch/); goes on to sigtrampoline() */
 void sigtrampoline(int s, siginfo_t *info, void *ctx);
 uintptr_t sigframe(int s, siginfo_t *info, void *ctx, uintptr_t frame); /* called by sigtramp */

@@ -47,6 +47,7 @@ void signew(struct g *gp, uint64_t mask)
 		sigleave(saved);
 	}
 	gp->sigalt = (stack_t){.ss_sp = NULL};
+	atomic_store_explicit(&gp->cancel, 0, memory_order_relaxed);
 	if (unlikely(mask != 0))
 		sigsoften(mask);
 	sigsetg(gp, mask);
@@ -230,7 +231,7 @@ int gosigwait(uint64_t set, siginfo_t *info, const struct timespec *timeout)
 		if (!none)
 			exitsyscall();
 		/* The kernel says EINTR too if somebody else was faster. */
-		if (r == -EINTR ? gp->sighandled != handled : r < 0 || got || !sigiskick(info))
+		if (r == -EINTR ? gp->sighandled != handled || gocancelled() : r < 0 || got || !sigiskick(info))
 			return r;
 	}
 }

@@ -25,7 +25,7 @@
 /* si_code < 0: the kernel lets us write what we like into the rest. */
 #define KICK (-1000)
 #define BOUNCED (-1001)
-enum { STANDARD = 32, RING = 512, MAXBOUNCED = 64 };
+enum { CANCEL = 65 /* sigpokefor: not a signal */, STANDARD = 32, RING = 512, MAXBOUNCED = 64 };
 
 struct slot {
 	_Atomic uint32_t state; /* 0 free, 1 being written, 2 full */
@@ -283,7 +283,7 @@ int sigpokefor(struct g *gp)
 {
 	uint64_t set = atomic_load(&gp->sigpending) & (~atomic_load(&gp->sigmask) | gp->sigwait);
 
-	return set ? __builtin_ctzll(set) + 1 : 0;
+	return set ? __builtin_ctzll(set) + 1 : cancelpending(gp) ? CANCEL : 0;
 }
 
 bool sigpoke(struct g *gp)
@@ -292,12 +292,25 @@ bool sigpoke(struct g *gp)
 	uint32_t st;
 	int s;
 
-	if ((w & 0xf) == Parkpreparing || (w & 0xf) == Parkparked)
-		return gowake(gp, w >> 8, WakeSignal);
+	s = sigpokefor(gp);
+	if ((w & 0xf) == Parkpreparing || (w & 0xf) == Parkparked) {
+		if (s != CANCEL)
+			return gowake(gp, w >> 8, WakeSignal);
+		/* Before: once awake it may be gone. A claim that fails is made up for by the next poke. */
+		cancelnoticed(gp);
+		if (gowake(gp, w >> 8, WakeCancel))
+			return true;
+		atomic_store(&gp->cancel, 1);
+		return false;
+	}
 	st = atomic_load(&gp->status);
 	/* Racy: gp may leave that M at any time. Then somebody else looks up in vain. */
 	struct m *mp = __atomic_load_n(&gp->m, __ATOMIC_RELAXED);
-	if ((st == Grunning || st == Gsyscall) && mp != NULL && gp != getg() && (s = sigpokefor(gp)) != 0)
+	if ((st != Grunning && st != Gsyscall) || mp == NULL || gp == getg() || s == 0)
+		return false;
+	if (s == CANCEL)
+		cancelkick(gp, mp);
+	else
 		sigkick(mp, s);
 	return false;
 }

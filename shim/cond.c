@@ -79,6 +79,7 @@ static int condwait(pthread_cond_t *c, pthread_mutex_t *mutex, uint64_t deadline
 
 	if (err != 0)
 		return err;
+	testcancel();
 	err = futexwaitunlock(cv, shared(c) ? NULL : &cv->nwait, unlockmutex, &w, deadline, 0);
 	if (w.err != 0)
 		return w.err;

@@ -10,6 +10,7 @@
 /* The descriptor if its blocking calls are ours to wait for; nil: let the real call do it. */
 static inline struct polldesc *waitable(int fd)
 {
+	testcancel();
 	struct polldesc *pd = getg() ? fdlook(fd) : NULL;
 
 	if (pd == NULL || atomic_load_explicit(&pd->nonblock, memory_order_relaxed) ||

@@ -120,6 +120,7 @@ static bool longlist(nfds_t n)
 
 EXPORT int poll(struct pollfd *p, nfds_t n, int timeout)
 {
+	testcancel();
 	if (getg() == NULL || timeout == 0 || longlist(n))
 		return REAL(poll)(p, n, timeout);
 	uint64_t deadline = timeout < 0 ? 0 : reldeadline((uint64_t)timeout * 1000000u);
@@ -179,6 +180,7 @@ static bool pendingunder(const sigset_t *mask)
 
 EXPORT int ppoll(struct pollfd *p, nfds_t n, const struct timespec *ts, const sigset_t *mask)
 {
+	testcancel();
 	if (unlikely(zero(ts) && pendingunder(mask)))
 		return UNDERMASK(mask, gosigrun());
 	if (getg() == NULL || zero(ts) || badtime(ts) || longlist(n))
@@ -273,6 +275,7 @@ static int gselect(int n, fd_set *r, fd_set *w, fd_set *e, uint64_t deadline)
 
 EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *ts, const sigset_t *mask)
 {
+	testcancel();
 	if (unlikely(zero(ts) && pendingunder(mask)))
 		return UNDERMASK(mask, gosigrun());
 	if (getg() == NULL || zero(ts) || badtime(ts) || n < 0 || n > FD_SETSIZE)
@@ -282,6 +285,7 @@ EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec
 
 EXPORT int select(int n, fd_set *r, fd_set *w, fd_set *e, struct timeval *tv)
 {
+	testcancel();
 	if (getg() == NULL || n < 0 || n > FD_SETSIZE ||
 	    (tv != NULL && ((tv->tv_sec == 0 && tv->tv_usec == 0) || tv->tv_sec < 0 || tv->tv_usec < 0)))
 		return MARKED(REAL(select)(n, r, w, e, tv));
@@ -326,6 +330,7 @@ static int gepoll(struct polldesc *pd, struct epoll_event *ev, int n, uint64_t d
 /* The set's polldesc if we wait for it ourselves. */
 static struct polldesc *epollable(int ep, int n)
 {
+	testcancel();
 	struct polldesc *pd = getg() ? fdlook(ep) : NULL;
 
 	return pd != NULL && kindof(pd) == FD_EVENT && n > 0 ? pd : NULL;

@@ -79,6 +79,17 @@ EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 	return -err;
 }
 
+static int join(struct g *gp, void **retval, uint64_t deadline)
+{
+	int err;
+
+	if (deadline != 1)
+		testcancel();
+	while ((err = gojoin(gp, retval, deadline)) == -EINTR)
+		testcancel(); /* comes back if it is not allowed */
+	return -err;
+}
+
 EXPORT int pthread_join(pthread_t t, void **retval)
 {
 	struct g *gp = gofthread(t);
@@ -89,7 +100,7 @@ EXPORT int pthread_join(pthread_t t, void **retval)
 		exitsyscall();
 		return err;
 	}
-	return -gojoin(gp, retval, 0);
+	return join(gp, retval, 0);
 }
 
 EXPORT int pthread_tryjoin_np(pthread_t t, void **retval)
@@ -98,17 +109,17 @@ EXPORT int pthread_tryjoin_np(pthread_t t, void **retval)
 
 	if (gp == NULL)
 		return REAL(pthread_tryjoin_np)(t, retval);
-	return -gojoin(gp, retval, 1);
+	return join(gp, retval, 1);
 }
 
 static int timedjoin(struct g *gp, void **retval, clockid_t clk, const struct timespec *ts)
 {
 	if (ts == NULL)
-		return -gojoin(gp, retval, 0);
+		return join(gp, retval, 0);
 	if (!validtime(ts))
 		return EINVAL;
 	uint64_t d = absdeadline(clk, ts);
-	return -gojoin(gp, retval, d == 1 ? 2 : d); /* 1 would mean "try" */
+	return join(gp, retval, d == 1 ? 2 : d); /* 1 would mean "try" */
 }
 
 EXPORT int pthread_timedjoin_np(pthread_t t, void **retval, const struct timespec *ts)
@@ -137,6 +148,13 @@ EXPORT int pthread_clockjoin_np(pthread_t t, void **retval, clockid_t clk, const
 		return err;
 	}
 	return timedjoin(gp, retval, clk, ts);
+}
+
+EXPORT int pthread_cancel(pthread_t t)
+{
+	struct g *gp = gofthread(t);
+
+	return gp == NULL || !poolstarted() ? REAL(pthread_cancel)(t) : -gocancel(gp, REALFN(pthread_cancel));
 }
 
 EXPORT int pthread_detach(pthread_t t)

@@ -28,12 +28,22 @@ extern struct real real_;
 #undef FN
 void realinit(void);
 /* real_ may be wanted before our constructor ran: by other constructors, by the allocator. */
-#define REAL(name) (*(likely(real_.name) ? real_.name : (realinit(), real_.name)))
+#define REALFN(name) (likely(real_.name) ? real_.name : (realinit(), real_.name))
+#define REAL(name) (*REALFN(name))
+
+/* In each wrapper that is a cancellation point, on entry; after a wait that gave EINTR. */
+static inline void testcancel(void)
+{
+	if (unlikely(gocancelled()))
+		pthread_testcancel();
+}
 
 /* -errno to the C convention. */
 static inline ssize_t ret_errno(ssize_t r)
 {
 	if (unlikely(r < 0 && r >= -4095)) {
+		if (r == -EINTR)
+			testcancel();
 		errno = (int)-r;
 		return -1;
 	}

@@ -157,6 +157,7 @@ EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct times
 
 	if (getg() == NULL)
 		return REAL(sigtimedwait)(set, info, timeout);
+	testcancel();
 	int r = gosigwait(bits(set), &si, timeout);
 	if (r > 0 && info != NULL)
 		*info = si;
@@ -175,9 +176,10 @@ EXPORT int sigwait(const sigset_t *set, int *sig)
 
 	if (getg() == NULL)
 		return REAL(sigwait)(set, sig);
-	do
+	do {
+		testcancel();
 		r = gosigwait(bits(set), &si, NULL);
-	while (r == -EINTR);
+	} while (r == -EINTR);
 	if (r < 0)
 		return -r;
 	*sig = r;
@@ -188,6 +190,7 @@ EXPORT int sigsuspend(const sigset_t *set)
 {
 	if (getg() == NULL)
 		return REAL(sigsuspend)(set);
+	testcancel();
 	uint64_t mask = bits(set);
 	return (int)ret_errno(gosigsuspend(&mask));
 }
@@ -199,6 +202,7 @@ EXPORT int __sigsuspend(const sigset_t *set)
 
 EXPORT int pause(void)
 {
+	testcancel();
 	return getg() == NULL ? REAL(pause)() : (int)ret_errno(gosigsuspend(NULL));
 }
 

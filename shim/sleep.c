@@ -19,12 +19,14 @@ static int sleepfor(const struct timespec *ts, struct timespec *rem)
 			      : (uint64_t)ts->tv_sec * 1000000000u + (uint64_t)ts->tv_nsec;
 	uint64_t deadline = reldeadline(ns);
 
+	testcancel();
 	if (ns == 0) {
 		gosched();
 		return 0;
 	}
 	if (gosleep(deadline) == 0)
 		return 0;
+	testcancel();
 	if (rem != NULL) {
 		uint64_t now = nanotime(), left = now < deadline ? deadline - now : 0;
 		rem->tv_sec = (time_t)(left / 1000000000u);
@@ -44,9 +46,11 @@ EXPORT int clock_nanosleep(clockid_t clk, int flags, const struct timespec *ts, 
 	if ((flags & TIMER_ABSTIME) == 0)
 		return sleepfor(ts, rem);
 	uint64_t deadline = absdeadline(clk, ts);
-	if (deadline == 1)
+	testcancel();
+	if (deadline == 1 || gosleep(deadline) == 0)
 		return 0;
-	return gosleep(deadline) == 0 ? 0 : EINTR;
+	testcancel();
+	return EINTR;
 }
 
 EXPORT int nanosleep(const struct timespec *ts, struct timespec *rem)

@@ -79,6 +79,8 @@ void *callfrom(const void *ret, const void *fn, uintptr_t a, uintptr_t b, uintpt
  * A signal frame is known by the address of the handler's return address in it. sigmoved: where it would be below
  * `top`; sigmove: copies it there. The ucontext and siginfo are at the same distances in the copy.
  */
+/* If the interrupted instruction is a system call, it is skipped and gives r. */
+void sigskip(void *uc, long r);
 uintptr_t sigmoved(uintptr_t frame, void *uc, uintptr_t top);
 void sigmove(uintptr_t frame, void *uc, uintptr_t to);
 

@@ -40,3 +40,14 @@ void sigmove(uintptr_t frame, void *ctx, uintptr_t to)
 	memcpy((void *)vec, uc->uc_mcontext.fpregs, vectorsize(uc));
 	copy->uc_mcontext.fpregs = (void *)vec;
 }
+
+void sigskip(void *ctx, long r)
+{
+	greg_t *regs = ((ucontext_t *)ctx)->uc_mcontext.gregs;
+	const uint8_t *pc = (const uint8_t *)regs[REG_RIP];
+
+	if (pc[0] != 0x0f || pc[1] != 0x05)
+		return;
+	regs[REG_RIP] += 2;
+	regs[REG_RAX] = r;
+}
