@@ -296,7 +296,7 @@ static void *condition(void *arg)
 			must(atomic_load(&n) == 0, "count %u after the wake-up", n);
 			must(atomic_exchange(&turn, 0) == 1, "woken by nobody");
 		} else {
-			while (atomic_load(&held) == 1 || atomic_load(&n) == 0)
+			while (atomic_load(&n) == 0 || atomic_load(&held) == 1) /* in this order */
 				SC0(SYS_sched_yield);
 			atomic_store(&turn, 1);
 			must(futexwake(&other, 1) == 1, "round %ld: lost", i);
