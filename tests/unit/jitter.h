@@ -40,6 +40,8 @@ static inline void jitter(void)
 #undef atomic_fetch_add_explicit
 #undef atomic_fetch_sub_explicit
 #undef atomic_fetch_or_explicit
+#undef atomic_fetch_and
+#undef atomic_fetch_and_explicit
 
 #ifdef __clang__
 #define ATOMIC_N(op) __c11_atomic_##op
@@ -62,6 +64,7 @@ static inline void jitter(void)
 #define atomic_fetch_add_explicit(p, v, o) (jitter(), ATOMIC_OP(fetch_add)(p, v, o))
 #define atomic_fetch_sub_explicit(p, v, o) (jitter(), ATOMIC_OP(fetch_sub)(p, v, o))
 #define atomic_fetch_or_explicit(p, v, o) (jitter(), ATOMIC_OP(fetch_or)(p, v, o))
+#define atomic_fetch_and_explicit(p, v, o) (jitter(), ATOMIC_OP(fetch_and)(p, v, o))
 #define atomic_load(p) atomic_load_explicit(p, SC)
 #define atomic_store(p, v) atomic_store_explicit(p, v, SC)
 #define atomic_exchange(p, v) atomic_exchange_explicit(p, v, SC)
@@ -70,5 +73,7 @@ static inline void jitter(void)
 #define atomic_compare_exchange_weak(p, e, d) atomic_compare_exchange_weak_explicit(p, e, d, SC, SC)
 #define atomic_fetch_add(p, v) atomic_fetch_add_explicit(p, v, SC)
 #define atomic_fetch_sub(p, v) atomic_fetch_sub_explicit(p, v, SC)
+#define atomic_fetch_or(p, v) atomic_fetch_or_explicit(p, v, SC)
+#define atomic_fetch_and(p, v) atomic_fetch_and_explicit(p, v, SC)
 
 #endif
