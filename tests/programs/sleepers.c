@@ -68,6 +68,8 @@ int main(void)
 		finish(t[i]);
 	for (int g = 0; g < GROUPS; g++)
 		fprintf(stderr, "group %d: at most %.0f ms late\n", g, late[g]);
+	for (int g = 0; g < GROUPS; g++)
+		MUST(late[g] < 10000); /* slow is one thing, forgotten another */
 	for (int g = 1; g < GROUPS; g++)
 		say("group %d began to wake before group %d: %d", g - 1, g,
 		    first[g - 1] < first[g]);
