@@ -434,7 +434,8 @@ struct sigstate {
 	_Atomic uint64_t ever;	 /* some G has blocked it */
 	_Atomic uint64_t closed; /* no G takes it: sysmon blocks it, so that it stays pending */
 	_Atomic uint64_t sysmon; /* what sysmon blocks in the kernel */
-	_Atomic bool reopen;	 /* sysmon's mask is to be computed anew */
+	_Atomic bool reopen;	 /* sysmon must compute its mask anew, and has been kicked */
+	_Atomic bool stale;	 /* it may block more than it does: at its next tick */
 	_Atomic uint32_t syncwant, synced; /* gosigsync() asks for a round of sysmon's */
 	uintptr_t textlo, texthi; /* libgmp's own code */
 };
@@ -466,7 +467,7 @@ bool sigpoke(struct g *gp);		 /* wake or interrupt gp. True: it was parked. Not 
 void sigkick(struct m *mp, int s);	 /* interrupt mp by s, as a sign that something is pending */
 bool sigiskick(const siginfo_t *info);
 void sigunbounce(siginfo_t *info);	 /* the kernel's siginfo, if route() had sent the signal back to it */
-void sigmayclose(uint64_t set);		 /* some G has begun to block these, or ended: perhaps nobody takes them now */
+void sigreopen(void);			 /* have sysmon compute its mask anew. any thread */
 bool sigignored(int s);			 /* lock held */
 void sigdefault(int s);			 /* the default action, on the whole process */
 void sigsoften(uint64_t set);

@@ -122,6 +122,7 @@ int gosigaction(int s, const struct sigaction *new, struct sigaction *old)
 		sigsoften(*(const uint64_t *)&new->sa_mask & ~SIGBIT(s));
 	uint64_t saved = sigenter();
 	struct sigact *a = &sigs.act[s], was = *a;
+	bool wasquiet = sigignored(s), quieter = false; /* sysmon blocks what is ignored */
 	if (new != NULL) {
 		uint64_t bit = SIGBIT(s);
 		a->fn = new->sa_sigaction;
@@ -132,11 +133,11 @@ int gosigaction(int s, const struct sigaction *new, struct sigaction *old)
 		install(s);
 		if (sigignored(s)) /* POSIX: what is pending is discarded, blocked or not */
 			foreachg(flushone, &bit);
-		atomic_store(&sigs.reopen, true);
+		quieter = sigignored(s) != wasquiet;
 	}
 	sigleave(saved);
-	if (new != NULL && atomic_load(&sched.started))
-		sysmonkick();
+	if (quieter)
+		sigreopen();
 	if (old != NULL) {
 		memset(old, 0, sizeof(*old));
 		old->sa_sigaction = was.fn;
@@ -150,13 +151,16 @@ struct sigact sigtakeact(int s)
 {
 	uint64_t saved = sigenter();
 	struct sigact a = sigs.act[s];
+	bool quieter = false;
 
 	if ((a.flags & SA_RESETHAND) && a.fn != DFL && a.fn != IGN) {
 		sigs.act[s].fn = DFL;
 		install(s);
-		atomic_store(&sigs.reopen, true);
+		quieter = sigignored(s);
 	}
 	sigleave(saved);
+	if (quieter)
+		sigreopen();
 	return a;
 }
 

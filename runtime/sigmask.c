@@ -6,11 +6,12 @@
  * sysmon takes in its stead what any G takes: all but sigs.closed (no G takes it: it must stay
  * pending in the kernel, where sigwait, signalfd and sigpending look) and sigs.quiet (ignored).
  *
- * sigs.closed is looked up by sysmon, not counted: whoever begins to block what main and one other G
- * block too has sysmon look at all masks (sigmayclose). A signal that gets to sysmon before that, and that no G
+ * sigs.closed is looked up by sysmon, not counted: after a G has begun to block something (or ended), sysmon looks at
+ * all masks at its next tick (sigs.stale). A signal that gets to sysmon before that, and that no G
  * takes, is closed then and sent to the process again. Whoever unblocks a closed signal, or is born with it
- * unblocked, has sysmon open it (sigsetg, StoreLoad with openmask() and route() in sigqueue.c). So a mask change
- * costs little beside its own system call, however many Gs there are, and waits for nobody.
+ * unblocked, has sysmon open it at once (sigsetg, StoreLoad with openmask() and route() in sigroute.c). So a mask
+ * change costs little beside its own system call, however many Gs there are, and waits for nobody; a loop
+ * that unblocks signals in pselect() only does not wake sysmon each time.
  *
  * "Soft". With SIG_DFL in the kernel, sysmon or an M on its way to sleep could die of a signal in that moment
  * although every G blocks it. So from the first time that any G blocks a signal whose default action is
@@ -27,10 +28,8 @@
 /* Some G's mask is now `mask`; its seq_cst store came before: partner of route() and openmask(). */
 static void reopen(uint64_t mask)
 {
-	if (unlikely(atomic_load(&sigs.closed) & ~mask)) {
-		atomic_store(&sigs.reopen, true);
-		sysmonkick();
-	}
+	if (unlikely(atomic_load(&sigs.closed) & ~mask))
+		sigreopen();
 }
 
 void sigsetg(struct g *gp, uint64_t mask)
@@ -74,7 +73,7 @@ void sigexit(struct g *gp)
 	atomic_store(&gp->sigmask, ALLSIGS);
 	recheck(gp, ALLSIGS);
 	if (unlikely(atomic_load_explicit(&sigs.ever, memory_order_relaxed) & ~mask))
-		sigmayclose(~mask);
+		atomic_store_explicit(&sigs.stale, true, memory_order_relaxed);
 }
 
 int gosigmask(int how, const uint64_t *set, uint64_t *old)
@@ -108,7 +107,7 @@ int gosigmask(int how, const uint64_t *set, uint64_t *old)
 	reopen(mask); /* not before: sysmon would be faster, and the handler not have run when we return */
 	recheck(gp, mask);
 	if (mask & ~cur) {
-		sigmayclose(mask & ~cur);
+		atomic_store_explicit(&sigs.stale, true, memory_order_relaxed);
 		/* A blocked SIGCHLD stays pending by default; unblocked, it is lost. */
 		if (unlikely(mask & ~cur & atomic_load(&sigs.quiet) & ~atomic_load(&sigs.sysmon)))
 			sigawaitclosed(mask & ~cur & atomic_load(&sigs.quiet));

@@ -110,20 +110,11 @@ static uint64_t blockedbyall(void)
 	return set;
 }
 
-void sigmayclose(uint64_t set)
+void sigreopen(void)
 {
-	struct g *gp = sched.maing;
-
-	set &= ~atomic_load(&sigs.closed);
-	if (gp != NULL)
-		set &= atomic_load(&gp->sigmask);
-	gp = atomic_load(&taker);
-	if (gp != NULL && atomic_load(&gp->status) != Gdead)
-		set &= atomic_load(&gp->sigmask);
-	if (set == 0)
-		return;
-	atomic_store(&sigs.reopen, true);
-	sysmonkick();
+	/* If it was set, whoever set it has kicked, and sysmon has not come to it yet. */
+	if (!atomic_exchange(&sigs.reopen, true) && atomic_load(&sched.started))
+		sysmonkick();
 }
 
 /* sysmon takes whatever some G takes, and nothing else. */
@@ -159,7 +150,7 @@ static void sysmonround(void)
 void sigawaitclosed(uint64_t set)
 {
 	for (int i = 0; i < 3 && (set & ~atomic_load(&sigs.sysmon)) != 0; i++) {
-		atomic_store(&sigs.reopen, true);
+		atomic_store(&sigs.stale, true);
 		sysmonround();
 	}
 }
@@ -176,9 +167,9 @@ uint64_t sysmonsigs(void)
 	if (sigarrived()) {
 		while (sigpull(&info))
 			route(mp, &info);
-		atomic_store(&sigs.reopen, true); /* the trampoline may have closed what it brought us */
+		atomic_store(&sigs.stale, true); /* the trampoline may have closed what it brought us */
 	}
-	if (atomic_exchange(&sigs.reopen, false))
+	if (atomic_exchange(&sigs.reopen, false) | atomic_exchange(&sigs.stale, false))
 		openmask(mp);
 	if (asked) {
 		atomic_store(&sigs.synced, want);
