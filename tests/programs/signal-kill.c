@@ -25,7 +25,8 @@ static pthread_cond_t c = PTHREAD_COND_INITIALIZER;
 static pthread_rwlock_t rw = PTHREAD_RWLOCK_INITIALIZER;
 static pthread_barrier_t bar;
 static sem_t sem;
-static int p[2], full[2], s[2], l, go, ep;
+static int p[2], full[2], s[2], l, ep;
+static volatile int go;
 static volatile int computed;
 static pthread_t sleeper;
 static sem_t end;
@@ -78,9 +79,9 @@ static void in_sem(void)
 
 static void in_sleep(void)
 {
-	struct timespec ts = {1, 0};
-	while (!go && nanosleep(&ts, NULL) == -1 && errno == EINTR)
-		;
+	struct timespec ts = {0, 200000000};
+	while (!go)
+		MUST(nanosleep(&ts, NULL) == 0 || errno == EINTR);
 }
 
 static void in_mutex(void)
@@ -198,7 +199,7 @@ int main(void)
 	for (int i = 0; i < N; i++)
 		finish(from[i]);
 	/* Let them all go. */
-	__atomic_store_n(&go, 1, __ATOMIC_SEQ_CST);
+	go = 1;
 	computed = 1;
 	MUST(write(p[1], "xx", 2) == 2 && write(s[1], "x", 1) == 1);
 	MUST(read(full[0], big, 4096) == 4096);
