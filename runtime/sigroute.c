@@ -169,7 +169,8 @@ uint64_t sysmonsigs(void)
 			route(mp, &info);
 		atomic_store(&sigs.stale, true); /* the trampoline may have closed what it brought us */
 	}
-	if (atomic_exchange(&sigs.reopen, false) | atomic_exchange(&sigs.stale, false))
+	bool reopen = atomic_exchange(&sigs.reopen, false);
+	if (atomic_exchange(&sigs.stale, false) || reopen)
 		openmask(mp);
 	if (asked) {
 		atomic_store(&sigs.synced, want);

@@ -64,14 +64,14 @@ __attribute__((noinline)) static int deep(volatile char *p)
 	volatile char frame[4096];
 
 	frame[0] = *p;
-	return deep(frame) + frame[0];
+	return *p == 0 ? deep(frame) + frame[0] : 1; /* it is 0 all the way down */
 }
 
 static void *runs(void *arg)
 {
 	int id = (int)(intptr_t)arg;
 	stack_t ss = {.ss_size = SIZE};
-	int overflows = 0;
+	volatile int overflows = 0;
 	char c = 0;
 
 	if (id % 4 != 3) { /* every fourth has none */

@@ -57,9 +57,11 @@ static void *waitwrite(void *arg)
 {
 	static char much[1 << 20];
 	int fd = w;
+	long n;
 
-	while ((results[(long)arg] = gwrite(fd, much, sizeof much)) > 0)
+	while ((n = gwrite(fd, much, sizeof much)) > 0)
 		;
+	results[(long)arg] = n;
 	return arg;
 }
 
