@@ -75,6 +75,17 @@ int gojoin(struct g *gp, void **retval, uint64_t deadline);
 int godetach(struct g *gp); /* 0 or -EINVAL */
 /* Ends the calling G by unwinding its stack: cleanup handlers, C++ destructors (pthread_exit). */
 _Noreturn void gounwind(void *retval);
+/*
+ * Binds the calling G to the kernel thread it runs on until unlockosthread() as often (Go's LockOSThread): what the
+ * kernel keeps by thread stays with the G. A G that ends bound takes its kernel thread along. Returns that thread's kernel
+ * id. Without a G nothing is to be done.
+ */
+int lockosthread(void);
+void unlockosthread(void);
+/* The kernel id of the thread gp is bound to; 0: it is not bound. Racy for another G than the caller. any thread */
+int golockedtid(const struct g *gp);
+/* The kernel thread of the caller has a child now that may ask for a signal at its end: it is kept. */
+void goforked(void);
 void gosched(void); /* sched_yield: to the back of the queue (parks) */
 
 struct ginfo {

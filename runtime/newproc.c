@@ -46,6 +46,29 @@ void foreachg(void (*fn)(struct g *, void *), void *arg)
 		fn(gp, arg);
 }
 
+/* gflock held, one was taken from gfree */
+static void gfreetaken(void)
+{
+	if (--sched.ngfree < sched.ngfreelow)
+		sched.ngfreelow = sched.ngfree;
+}
+
+/* One from the global lists, the cold ones last. */
+static struct g *gfgetglobal(void)
+{
+	struct g *gp;
+
+	lock(&sched.gflock);
+	if ((gp = sched.gfree) != NULL) {
+		sched.gfree = gp->schedlink;
+		gfreetaken();
+	} else if ((gp = sched.gcold) != NULL) {
+		sched.gcold = gp->schedlink;
+	}
+	unlock(&sched.gflock);
+	return gp;
+}
+
 /* A dead G from mp's P or the global list; nil if there is none. */
 struct g *gfget(struct m *mp)
 {
@@ -56,29 +79,21 @@ struct g *gfget(struct m *mp)
 		lock(&sched.gflock);
 		while (pp->gfreecnt < GFCACHE / 2 && (gp = sched.gfree) != NULL) {
 			sched.gfree = gp->schedlink;
-			sched.ngfree--;
+			gfreetaken();
 			gp->schedlink = pp->gfree;
 			pp->gfree = gp;
 			pp->gfreecnt++;
 		}
 		unlock(&sched.gflock);
 	}
-	if (pp != NULL) {
-		gp = pp->gfree;
-		if (gp != NULL) {
-			pp->gfree = gp->schedlink;
-			pp->gfreecnt--;
-		}
+	if (pp != NULL && (gp = pp->gfree) != NULL) {
+		pp->gfree = gp->schedlink;
+		pp->gfreecnt--;
 		return gp;
 	}
-	lock(&sched.gflock);
-	gp = sched.gfree;
-	if (gp != NULL) {
-		sched.gfree = gp->schedlink;
-		sched.ngfree--;
-	}
-	unlock(&sched.gflock);
-	return gp;
+	if (pp != NULL && sched.gcold == NULL) /* a guess: one too many is made at worst */
+		return NULL;
+	return gfgetglobal();
 }
 
 static void gfputglobal(struct g *gp)

@@ -114,6 +114,13 @@ static void mput(struct m *mp)
 	sched.nmidle++;
 }
 
+/* sched.lock held, an M was taken from the idle list */
+static void mtaken(void)
+{
+	if (--sched.nmidle < sched.nmidlelow)
+		sched.nmidlelow = sched.nmidle;
+}
+
 /* sched.lock held */
 static struct m *mget(void)
 {
@@ -121,9 +128,30 @@ static struct m *mget(void)
 
 	if (mp != NULL) {
 		sched.midle = mp->schedlink;
-		sched.nmidle--;
+		mtaken();
 	}
 	return mp;
+}
+
+bool retirem(void)
+{
+	struct m *mp = NULL;
+
+	lock(&sched.lock);
+	for (struct m **l = &sched.midle; *l != NULL; l = &(*l)->schedlink) {
+		if ((*l)->forked || atomic_load(&(*l)->procid) == (int32_t)SC0(SYS_getpid))
+			continue;
+		mp = *l;
+		*l = mp->schedlink;
+		mtaken();
+		break;
+	}
+	unlock(&sched.lock);
+	if (mp == NULL)
+		return false;
+	mp->retired = true;
+	notewakeup(&mp->park);
+	return true;
 }
 
 void setsigmask(struct m *mp, uint64_t mask)
@@ -149,10 +177,18 @@ struct m *mnew(void)
 				debug.maxm);
 		return NULL;
 	}
+	struct m *mp = mreuse();
+	if (mp != NULL) {
+		mp->forked = mp->retired = false;
+		atomic_store_explicit(&mp->exited, 1, memory_order_relaxed);
+		noteclear(&mp->park);
+		return mp;
+	}
 	mem = SC6(SYS_mmap, 0, sizeof(struct m), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (mem < 0 && mem > -4096)
 		goto fail;
-	struct m *mp = (struct m *)mem;
+	mp = (struct m *)mem;
+	atomic_store_explicit(&mp->exited, 1, memory_order_relaxed);
 	mp->id = atomic_fetch_add(&mids, 1) + 1;
 	mp->g0.isg0 = true;
 	mp->g0.m = mp;
@@ -184,6 +220,8 @@ void mstart(void *arg)
 	struct m *mp = arg;
 
 	mp->sigmask = ~(uint64_t)0;
+	if (mp->altlo != 0) /* used before by a thread that has ended */
+		sigalt(mp);
 	if (mp->mstartfn != NULL)
 		mp->mstartfn();
 	/* The program's name, not that of whichever thread made this one. */
@@ -212,8 +250,13 @@ static bool newm(struct p *pp, bool spinning)
 		if (tid < 0) {
 			gprintf("libgmp: cannot create a kernel thread (error %d); runnable threads wait until one "
 				"is free\n", (int)-tid);
-			/* The struct m stays on allms, unused: an append-only list is worth the few bytes. */
+			atomic_store(&mp->exited, 0);
 			atomic_fetch_sub_explicit(&sched.nm, 1, memory_order_relaxed);
+			lock(&sched.lock);
+			mp->nextp = NULL;
+			mp->schedlink = sched.mdead;
+			sched.mdead = mp;
+			unlock(&sched.lock);
 		}
 	}
 	return tid > 0;
@@ -230,6 +273,8 @@ static void stopm(struct m *mp)
 	unlock(&sched.lock);
 	notesleep(&mp->park);
 	noteclear(&mp->park);
+	if (mp->retired)
+		mexit(mp);
 	acquirep(mp, mp->nextp);
 	mp->nextp = NULL;
 }
@@ -367,6 +412,8 @@ static void maybewake(struct p *pp)
 	}
 }
 
+static noreturn void execute(struct m *mp, struct g *gp, bool inherit);
+
 /* ---- entering and leaving the runtime ---------------------------------------------------------- */
 
 static noreturn void exitforeign0(struct g *gp)
@@ -383,10 +430,10 @@ static noreturn void exitforeign0(struct g *gp)
 	unlock(&sched.lock);
 	if (pp != NULL) {
 		acquirep(mp, pp);
-		runqput(pp, gp, true);
-	} else {
-		stopm(mp);
+		execute(mp, gp, false);
 	}
+	if (mp->lockedg == NULL)
+		stopm(mp);
 	schedule(mp);
 }
 
@@ -868,6 +915,11 @@ noreturn void schedule(struct m *mp)
 	bool inherit;
 	struct g *gp;
 
+	if (unlikely(mp->lockedg != NULL)) {
+		stoplockedm(mp);
+		execute(mp, mp->lockedg, false);
+	}
+again:
 	if (mp->p == NULL)
 		stopm(mp);
 	gp = findrunnable(mp, &inherit);
@@ -876,6 +928,10 @@ noreturn void schedule(struct m *mp)
 		if (atomic_fetch_sub(&sched.nmspinning, 1) <= 0)
 			throw("schedule: nmspinning is negative");
 		maybewake(mp->p);
+	}
+	if (unlikely(gp->lockedm != NULL)) {
+		startlockedm(mp, gp);
+		goto again;
 	}
 	execute(mp, gp, inherit);
 }
@@ -960,6 +1016,8 @@ static noreturn void goexit0(struct g *gp)
 
 	mp->curg = NULL;
 	gp->m = NULL;
+	if (unlikely(mp->lockedg != NULL))
+		goexitlocked(mp, gp);
 	gdestroy(mp, gp);
 	schedule(mp);
 }

@@ -118,7 +118,8 @@ struct g {
 	_Atomic uint32_t joinword; /* futex: 0 alive, 1 has ended (JOIN_*) */
 	_Atomic uint32_t joinstate;
 	void *unwindbuf;    /* gexit.c: bottom frame's jump buffer for forced unwinds */
-	struct m *lockedm;  /* bound to that M (LockOSThread) */
+	struct m *lockedm;  /* bound to that M, nil: to none. lockos.c */
+	uint32_t nlocked;   /* owner: lockosthread() less unlockosthread() */
 
 	/* signals; sigs.lock guards what is not said to be the owner's. Sets have bit sig-1 */
 	_Atomic uint64_t sigmask;    /* blocked. Written by the owner, read by whoever looks for a taker */
@@ -150,13 +151,15 @@ struct m {
 	struct p *oldp;		/* P it had before a system call */
 	int32_t id;
 	_Atomic int32_t procid; /* kernel tid */
-	_Atomic uint32_t exited; /* CLONE_CHILD_CLEARTID word */
+	_Atomic uint32_t exited; /* 1; 0 once the kernel thread is gone (CLONE_CHILD_CLEARTID) */
 	bool spinning;
 	_Atomic uint32_t blocked; /* asleep in park */
 	note park;
-	struct m *schedlink;	/* idle list; under sched.lock */
+	struct m *schedlink;	/* idle list, or sched.mdead; under sched.lock */
 	struct m *alllink;	/* all Ms; append-only */
-	struct g *lockedg;
+	struct g *lockedg;	/* the G that is bound to it, and the only one it runs; nil: any */
+	bool forked;		/* has living children, perhaps: must not end */
+	bool retired;		/* off the idle list, to end. Written before notewakeup(&park) */
 	uint64_t sigmask;	/* what the kernel has for this thread */
 	uintptr_t altlo;	/* its alternate stack for the kernel, where frames only pass through; 0: none */
 	uint64_t fastrand;
@@ -290,7 +293,10 @@ struct sched {
 	_Atomic int32_t npidle;
 	struct m *midle;
 	int32_t nmidle;
+	int32_t nmidlelow; /* the least nmidle since sysmon looked last */
+	struct m *mdead;   /* Ms whose kernel thread has ended, or is about to */
 	_Atomic int32_t nm; /* Ms that exist */
+	_Atomic int32_t nlockedm; /* of them bound to a G */
 	_Atomic int32_t nmspinning;
 	_Atomic int32_t needspinning;
 
@@ -300,6 +306,8 @@ struct sched {
 	mutex gflock; /* free Gs */
 	struct g *gfree;
 	int32_t ngfree;
+	int32_t ngfreelow; /* the least ngfree since sysmon looked last */
+	struct g *gcold;   /* dead Gs whose stack and malloc cache were given back */
 
 	mutex allglock;
 	struct g *_Atomic allgs; /* linked by alllink; append-only */
@@ -316,7 +324,7 @@ struct sched {
 	_Atomic uint64_t sysmondelay; /* ns, its present tick */
 
 	/* counters (statistics) */
-	_Atomic uint64_t nretake, nhandoff, nwakep, nsteal, nnetpoll, nrescue;
+	_Atomic uint64_t nretake, nhandoff, nwakep, nsteal, nnetpoll, nmexit;
 };
 extern struct sched sched;
 extern struct p **allp;
@@ -364,9 +372,21 @@ void gfput(struct m *mp, struct g *gp);
 void foreachg(void (*fn)(struct g *, void *), void *arg); /* every G ever made */
 void mstart(void *mp);
 struct m *mnew(void);
+bool retirem(void); /* an idle M ends. False: there is none that may */
 void setsigmask(struct m *mp, uint64_t mask);
 void acquirep(struct m *mp, struct p *pp);
 struct p *releasep(struct m *mp);
+
+/* ---- lockos.c ---------------------------------------------------------------------------------- */
+void stoplockedm(struct m *mp);
+void startlockedm(struct m *mp, struct g *gp);
+noreturn void goexitlocked(struct m *mp, struct g *gp);
+noreturn void mexit(struct m *mp);
+struct m *mreuse(void);
+
+/* ---- scavenge.c ----------------------------------------------------------------------------------- */
+bool giveback(uint64_t now); /* sysmon: Ms and Gs nobody needs. True: there may be more later */
+void scavengefork(void);
 
 /* ---- runq.c ------------------------------------------------------------------------------------ */
 void runqput(struct p *pp, struct g *gp, bool next);

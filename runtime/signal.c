@@ -296,6 +296,8 @@ struct g *vforkenter(void)
 
 void vforkleave(struct g *gp)
 {
-	if (gp != NULL)
-		exitsyscall();
+	if (gp == NULL)
+		return;
+	exitsyscall();
+	goforked();
 }

@@ -167,8 +167,22 @@ static void forkunlock(void)
 
 void forkparent(void)
 {
+	struct g *gp = getg();
+
+	if (gp != NULL && gp->m != NULL)
+		gp->m->forked = true;
 	forkunlock();
 	sigunlockfork();
+}
+
+void goforked(void)
+{
+	struct g *gp = getg();
+
+	if (gp == NULL)
+		return;
+	exitforeign()->forked = true;
+	enterforeign();
 }
 
 static void forget(struct g *gp, void *arg)
@@ -180,6 +194,8 @@ static void forget(struct g *gp, void *arg)
 	/* Its thread does not exist here. Its stack and TLS stay: the program may point into them. */
 	atomic_store(&gp->status, Gdead);
 	gp->m = NULL;
+	gp->lockedm = NULL;
+	gp->nlocked = 0;
 	gp->timer.pp = NULL;
 }
 
@@ -205,12 +221,14 @@ void forkchild(void)
 	sched.lock = (mutex){0};
 	sched.runq = (struct gqueue){NULL, NULL, 0};
 	atomic_store(&sched.runqsize, 0);
-	sched.midle = NULL;
+	sched.midle = sched.mdead = NULL;
 	sched.nmidle = 0;
+	atomic_store(&sched.nlockedm, 0);
 	atomic_store(&sched.allms, NULL);
 	atomic_store(&sched.nm, 0);
 	atomic_store(&sched.nmspinning, 0);
 	atomic_store(&sched.polluntil, 0);
+	scavengefork();
 	atomic_store(&sched.sysmonwait, 0);
 	noteclear(&sched.sysmonnote);
 	netpollfork();
@@ -218,6 +236,8 @@ void forkchild(void)
 	if (gp != NULL) {
 		gp->ismain = true;
 		gp->m = NULL;
+		gp->lockedm = NULL; /* what was bound to its thread is this process's only thread now */
+		gp->nlocked = 0;
 		gp->timer.pp = NULL;
 		atomic_store(&gp->timer.when, 0);
 		tlsmain(gp, true);

@@ -23,7 +23,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
-enum { MS = 1000000, FINE = 40000, COARSE = 10 * MS, WATCH = 500000, QUIET = 8, ATREST = 100, WORTH = 80000 };
+enum { MS = 1000000, FINE = 40000, COARSE = 10 * MS, LAZY = 500 * MS, WATCH = 500000, QUIET = 8, ATREST = 100, WORTH = 80000 };
 
 static uint32_t seentick[1024]; /* per P: schedtick + runqhead at the last tick */
 static bool seenwork[1024];
@@ -264,12 +264,17 @@ static noreturn void sysmon(void)
 		if (idle == gomaxprocs) {
 			rest = nagns ? 0 : rest + 1;
 			delay = nagns ? nagns : COARSE;
+			if (giveback(nanotime()) && rest >= ATREST) {
+				rest = ATREST - 1;
+				delay = LAZY;
+			}
 			continue;
 		}
 		rest = 0;
 		uint64_t now = nanotime(), next = timersnext();
 		for (int32_t i = 0; idle > 0 && i < gomaxprocs; i++)
 			measure(allp[i], now);
+		giveback(now);
 		bool did = pollnetwork(now, idle > 0 && delay <= WATCH ? 200000 : COARSE);
 		did |= retake(now);
 		if (backlog() || (idle > 0 && next != 0 && next <= now &&
