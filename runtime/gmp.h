@@ -102,9 +102,18 @@ void gosetpolicy(struct g *gp, int policy);
 
 /* ---- waiting on an address (sema.c): a futex whose waiters are Gs, or foreign threads --------- */
 
+/* What a parked G waits for, as dumps name it. visible.c has the words. */
+enum waitreason {
+	WaitNone, WaitRead, WaitWrite, WaitAccept, WaitConnect, WaitPoll, WaitSleep, WaitSignal,
+	WaitFutex, WaitMutex, WaitCond, WaitSem, WaitRdlock, WaitWrlock, WaitBarrier, WaitOnce, WaitJoin,
+	NWAITREASON
+};
+
 enum {
 	FUTEX_INTR = 1, /* a signal handler without SA_RESTART ends the wait with -EINTR */
 };
+/* Or'ed into flags: the reason, and where the word that is waited on lies in the object which a dump should name. */
+#define FUTEX_WHY(why, offset) ((unsigned)(why) << 8 | (unsigned)(offset) << 16)
 
 /*
  * Waits until futexwake(addr), if *addr == expect still holds once the caller is queued (parks).
@@ -276,7 +285,7 @@ void fdclosingrange(unsigned lo, unsigned hi);
 /* Some descriptions are now shared with another process (fork, SCM_RIGHTS). */
 void fdshareall(void);
 
-enum { PD_READ = 0, PD_WRITE = 1 };
+enum { PD_READ = 0, PD_WRITE = 1, PD_CONNECT = 3 /* pdwait(): as PD_WRITE, but dumps say "connect" */ };
 
 /*
  * Before an attempt: true: try it (and say pdleft() if it was not drained); false: known to be

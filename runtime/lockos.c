@@ -123,7 +123,7 @@ noreturn void mexit(struct m *mp)
 	mp->schedlink = sched.mdead;
 	sched.mdead = mp;
 	unlock(&sched.lock);
-	atomic_fetch_add_explicit(&sched.nmexit, 1, memory_order_relaxed);
+	countone(NULL, CountMexit);
 	for (;;)
 		SC1(SYS_exit, 0); /* the kernel clears mp->exited when nothing runs on g0's stack any more */
 }

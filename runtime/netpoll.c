@@ -575,6 +575,7 @@ static int sigresult(enum wakereason r, int ran)
 
 int pdwait(struct polldesc *pd, uint32_t gen, int mode, uint64_t deadline)
 {
+	enum waitreason why = mode == PD_CONNECT ? WaitConnect : mode == PD_WRITE ? WaitWrite : WaitRead;
 	_Atomic uint8_t *ready = mode == PD_READ ? &pd->rready : &pd->wready;
 	struct pollwaiter w = {.pd = pd, .list = NOLIST};
 	int err = 0;
@@ -594,7 +595,7 @@ int pdwait(struct polldesc *pd, uint32_t gen, int mode, uint64_t deadline)
 		return err;
 	}
 	/* Count first, then look (StoreLoad): pdleft() sets the flag, then looks at the count, without the lock. */
-	addwaiter(pd, &w, mode);
+	addwaiter(pd, &w, mode & 1);
 	if (atomic_load_explicit(ready, memory_order_seq_cst) != 0) {
 		delwaiter(pd, &w);
 		unlock(pdlock(pd));
@@ -603,7 +604,9 @@ int pdwait(struct polldesc *pd, uint32_t gen, int mode, uint64_t deadline)
 		return 0;
 	}
 	unlock(pdlock(pd));
-	enum wakereason r = gopark(gp, mode == PD_READ ? WaitRead : WaitWrite, (uintptr_t)pd->fd, deadline);
+	if (atomic_load_explicit(&pd->kind, memory_order_relaxed) == FD_LISTEN)
+		why = WaitAccept;
+	enum wakereason r = gopark(gp, why, (uintptr_t)pd->fd, deadline);
 	if (r != WakeReady && r != WakeClosed) {
 		lock(pdlock(pd));
 		delwaiter(pd, &w);

@@ -179,6 +179,7 @@ int newproc(const struct newattr *attr, void *(*fn)(void *), void *arg, uintptr_
 	atomic_store_explicit(&gp->joinword, 0, memory_order_relaxed);
 	atomic_store_explicit(&gp->joinstate, attr->detached ? Detached : Joinable, memory_order_relaxed);
 	gostartcall(gp, gp->stack.hi);
+	countone(mp ? mp->p : NULL, CountCreated);
 	atomic_fetch_add_explicit(&sched.ngs, 1, memory_order_relaxed);
 	atomic_store_explicit(&gp->status, Gwaiting, memory_order_relaxed);
 	*thread = (uintptr_t)gp->tcb;
@@ -228,7 +229,8 @@ int gojoin(struct g *gp, void **retval, uint64_t deadline)
 						    memory_order_acquire)) {
 		int err;
 		do
-			err = futexwait(&gp->joinword, 0, deadline, FUTEX_INTR);
+			err = futexwait(&gp->joinword, 0, deadline,
+					FUTEX_INTR | FUTEX_WHY(WaitJoin, offsetof(struct g, joinword)));
 		/* 0 is no proof: the late wake-up of gp's former life (gdestroy) may have hit us. */
 		while (err != -ETIMEDOUT && !atomic_load(&gp->joinword) && !(err == -EINTR && gocancelled()));
 		if (err < 0 && err != -EAGAIN && atomic_load_explicit(&gp->joinword, memory_order_acquire) == 0) {
@@ -239,7 +241,8 @@ int gojoin(struct g *gp, void **retval, uint64_t deadline)
 				return err;
 			while (atomic_load_explicit(&gp->joinword, memory_order_acquire) == 0 &&
 			       atomic_load(&gp->joinstate) != Exited)
-				futexwait(&gp->joinword, 0, reldeadline(1000000), 0);
+				futexwait(&gp->joinword, 0, reldeadline(1000000),
+					  FUTEX_WHY(WaitJoin, offsetof(struct g, joinword)));
 		}
 	} else if (st != Exited) {
 		return -EINVAL;

@@ -78,11 +78,6 @@ void gprintf(const char *fmt, ...)
 	SC3(SYS_write, 2, o.buf, o.n);
 }
 
-static const char *const gnames[] = {"idle", "runnable", "running", "syscall", "waiting", "dead"};
-static const char *const pnames[] = {"idle", "running", "foreign", "syscall", "dead"};
-static const char *const wnames[] = {"",      "read",	   "write",    "accept", "connect", "poll", "sleep",
-				     "futex", "condition", "join",     "preempted", "signal"};
-
 static void printg(struct g *gp, void *arg)
 {
 	(void)arg;
@@ -90,8 +85,8 @@ static void printg(struct g *gp, void *arg)
 	if (st == Gdead || st == Gidle)
 		return;
 	gprintf("  g%lu tid %d %s%s%s obj %lx m%d park %lx %s\n", (unsigned long)gp->goid, gp->tid,
-		st < nelem(gnames) ? gnames[st] : "?", st == Gwaiting ? " " : "",
-		st == Gwaiting && gp->waitreason < nelem(wnames) ? wnames[gp->waitreason] : "",
+		st < nelem(gstatusnames) ? gstatusnames[st] : "?", st == Gwaiting ? " " : "",
+		st == Gwaiting && gp->waitreason < NWAITREASON ? waitreasons[gp->waitreason] : "",
 		(unsigned long)gp->waitobj, gp->m ? gp->m->id : -1, (unsigned long)gp->park, gp->name);
 }
 
@@ -104,7 +99,7 @@ void printsched(void)
 		struct p *pp = allp[i];
 		uint64_t st = pp->status;
 		gprintf("  p%d %s m%d tick %u runq %u next %p timers %u\n", pp->id,
-			(st & 0xff) < nelem(pnames) ? pnames[st & 0xff] : "?", (int)(st >> 8),
+			(st & 0xff) < nelem(pstatusnames) ? pstatusnames[st & 0xff] : "?", (int)(st >> 8),
 			pp->schedtick, runqlen(pp), (void *)pp->runnext, pp->ntimers);
 	}
 	for (struct m *mp = sched.allms; mp; mp = mp->alllink)

@@ -272,6 +272,7 @@ static void stopm(struct m *mp)
 	mput(mp);
 	unlock(&sched.lock);
 	notesleep(&mp->park);
+	setnow(nanotime());
 	noteclear(&mp->park);
 	if (mp->retired)
 		mexit(mp);
@@ -354,7 +355,7 @@ void wakep(void)
 	if (atomic_load(&sched.npidle) == 0 || atomic_load(&sched.nmspinning) != 0 ||
 	    !atomic_compare_exchange_strong(&sched.nmspinning, &zero, 1))
 		return;
-	atomic_fetch_add_explicit(&sched.nwakep, 1, memory_order_relaxed);
+	countone(NULL, CountWakep);
 	startm(NULL, true);
 }
 
@@ -363,7 +364,6 @@ void handoffp(struct p *pp)
 {
 	int32_t zero = 0;
 
-	atomic_fetch_add_explicit(&sched.nhandoff, 1, memory_order_relaxed);
 	if (!runqempty(pp) || atomic_load(&sched.runqsize) != 0) {
 		startm(pp, false);
 		return;
@@ -432,6 +432,7 @@ static noreturn void exitforeign0(struct g *gp)
 		acquirep(mp, pp);
 		execute(mp, gp, false);
 	}
+	countone(NULL, CountLost);
 	if (mp->lockedg == NULL)
 		stopm(mp);
 	schedule(mp);
@@ -515,6 +516,7 @@ void entersyscall(void)
 	struct m *mp = gp->m;
 	struct p *pp = mp->p;
 	uint64_t lent = pstatus(mp, Pforeign);
+	gp->waitsince = coarsenow();
 	atomic_store_explicit(&gp->status, Gsyscall, memory_order_relaxed);
 	if (pp != NULL) {
 		beforesyscall(pp);
@@ -533,7 +535,9 @@ void entersyscallblock(void)
 	if (gp == NULL || gp->inruntime != 0)
 		return;
 	struct m *mp = exitforeign();
+	gp->waitsince = coarsenow();
 	atomic_store_explicit(&gp->status, Gsyscall, memory_order_relaxed);
+	countone(mp->p, CountHandover);
 	handoffp(releasep(mp));
 	atomic_signal_fence(memory_order_seq_cst);
 	gp->inruntime = 0;
@@ -676,7 +680,7 @@ static struct g *stealwork(struct m *mp, uint64_t *now)
 			}
 			struct g *gp = runqsteal(pp, p2, last);
 			if (gp != NULL) {
-				atomic_fetch_add_explicit(&sched.nsteal, 1, memory_order_relaxed);
+				countone(pp, CountSteal);
 				return gp;
 			}
 		}
@@ -709,14 +713,14 @@ static struct g *pollnow(struct m *mp, int64_t delay)
 	int32_t n;
 	struct g *list = netpoll(delay, &n);
 
-	atomic_store(&sched.lastpoll, nanotime());
+	atomic_store(&sched.lastpoll, setnow(nanotime()));
 	if (list == NULL)
 		return NULL;
-	atomic_fetch_add_explicit(&sched.nnetpoll, (uint64_t)n, memory_order_relaxed);
 	struct g *gp = list;
 	list = list->schedlink;
 	if (mp->p == NULL)
 		throw("pollnow: no P");
+	countn(mp->p, CountNetpoll, (uint64_t)n);
 	injectglist(list, n - 1);
 	atomic_store_explicit(&gp->status, Grunnable, memory_order_release);
 	return gp;
@@ -763,7 +767,8 @@ static struct g *pollsleep(struct m *mp, uint64_t until)
 	}
 	struct g *list = netpoll(delay, &n);
 	atomic_store(&sched.polluntil, 0);
-	atomic_store(&sched.lastpoll, nanotime());
+	atomic_store(&sched.lastpoll, setnow(nanotime()));
+	countn(NULL, CountNetpoll, (uint64_t)n);
 	if (!regainp(mp)) {
 		if (list != NULL)
 			injectglist(list, n);
@@ -792,7 +797,7 @@ top:
 	ran = false;
 	next = 0;
 	if (atomic_load_explicit(&pp->timer0when, memory_order_relaxed) != 0) {
-		now = nanotime();
+		now = setnow(nanotime());
 		next = checktimers(pp, now, &ran);
 	}
 	/* Once in a while the queues that a busy local queue would starve. */
@@ -946,6 +951,7 @@ static noreturn void park_m(struct g *gp)
 
 	mp->curg = NULL;
 	gp->m = NULL;
+	countone(mp->p, CountPark);
 	atomic_store_explicit(&gp->status, Gwaiting, memory_order_relaxed);
 	/* Release: the stack and all of gp belong to the claimer from here on (parkclaim acquires). */
 	if ((w & 0xf) != Parkpreparing ||
@@ -966,6 +972,7 @@ enum wakereason gopark(struct g *gp, enum waitreason why, uintptr_t obj, uint64_
 		throw("gopark: no P");
 	gp->waitreason = why;
 	gp->waitobj = obj;
+	gp->waitsince = coarsenow();
 	if ((w & 0xf) == Parkpreparing) {
 		if (deadline != 0)
 			timerarm(mp->p, &gp->timer, gp, w >> 8, deadline);
@@ -989,6 +996,7 @@ static noreturn void gosched_m(struct g *gp)
 
 	mp->curg = NULL;
 	gp->m = NULL;
+	countone(mp->p, CountYield);
 	atomic_store_explicit(&gp->status, Grunnable, memory_order_release);
 	runqput(mp->p, gp, false);
 	schedule(mp);
@@ -1016,6 +1024,7 @@ static noreturn void goexit0(struct g *gp)
 
 	mp->curg = NULL;
 	gp->m = NULL;
+	countone(mp->p, CountEnded);
 	if (unlikely(mp->lockedg != NULL))
 		goexitlocked(mp, gp);
 	gdestroy(mp, gp);

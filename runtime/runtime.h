@@ -67,11 +67,6 @@ enum gstatus {
 	Gdead,	   /* finished; on a free list, or waiting for its joiner */
 };
 
-enum waitreason {
-	WaitNone, WaitRead, WaitWrite, WaitAccept, WaitConnect, WaitPoll, WaitSleep, WaitFutex,
-	WaitCond, WaitJoin, WaitPreempted, WaitSignal,
-};
-
 /*
  * gp->park: ticket << 8 | state. One park, one ticket; a wake-up is claimed by whoever moves the
  * state from Preparing or Parked to Woken+reason, once. See the top of park.c for the argument.
@@ -107,8 +102,8 @@ struct g {
 	bool ismain, isg0, detached, userstack;
 	bool issystem;
 	uint64_t goid;
-	uint64_t waitsince; /* nanotime when it parked */
-	uintptr_t waitobj;  /* fd or address it waits for */
+	uint64_t waitsince; /* sched.now when it parked, or entered a marked system call */
+	uintptr_t waitobj;  /* fd, object or G it waits for */
 
 	struct timer timer;
 
@@ -167,6 +162,39 @@ struct m {
 };
 
 /* ---- P --------------------------------------------------------------------------------------- */
+
+/*
+ * What is counted, per P: C(Name, the word that tools print). The first eight say how a G's turn on its P ended.
+ */
+#define COUNTERS(C)                                                                                                 \
+	C(Park, "parked")		    /* it waits */                                                          \
+	C(Yield, "yielded")		    /* sched_yield() */                                                     \
+	C(PreemptCall, "preempted_call")    /* cut short when it entered the runtime */                             \
+	C(PreemptAsync, "preempted_async")  /* cut short in program text, by a signal at a safe point */            \
+	C(RetakeSyscall, "retaken_syscall") /* P taken by sysmon: the G sits in a marked system call, */            \
+	C(RetakeBlocked, "retaken_blocked") /* in the kernel where no wrapper saw it, */                            \
+	C(RetakeBusy, "retaken_busy")	    /* or computes */                                                       \
+	C(Handover, "handed_over")	    /* P given away before a call known to block */                         \
+	C(Ended, "ended")		    /* threads that ended */                                                \
+	C(Created, "created")		    /* threads made */                                                      \
+	C(Lost, "lost_p")		    /* came back, found its P taken and had to queue */                     \
+	C(PreemptAsk, "preempt_asked")	    /* sysmon wanted a G cut short */                                       \
+	C(PreemptSignal, "preempt_signals") /* and sent its M SIGURG */                                             \
+	C(PreemptUnsafe, "preempt_unsafe")  /* which found no safe point */                                         \
+	C(Steal, "stolen")		    /* times that work was taken from another P */                          \
+	C(Netpoll, "netpoll_ready")	    /* Gs that the netpoller readied */                                     \
+	C(Timer, "timer_ready")		    /* Gs that a timer readied */                                           \
+	C(Wakep, "woken_m")		    /* times that one more M was woken or made to look for work */            \
+	C(Mexit, "ended_m")		    /* Ms given back */
+
+enum counter {
+#define C(name, word) Count##name,
+	COUNTERS(C)
+#undef C
+	NCOUNTER
+};
+enum { NLATENCY = 24 }; /* slot i: less than 2^i microseconds; the last: all that is longer */
+
 /*
  * pp->status: mid << 8 | state. Only Pforeign and Psyscall may be taken by a stranger, by CAS on
  * the whole word, so a P that went round and came back to another M is not mistaken (no ABA).
@@ -199,6 +227,10 @@ struct p {
 	_Atomic uint32_t ntimers;
 	uint32_t captimers;
 	_Atomic uint64_t timer0when; /* key of timers[0], 0 if none; racy readers decide whom to steal from */
+
+	/* statistics: counted by the P's owner only, read by anyone (visible.c) */
+	_Alignas(CACHELINE) _Atomic uint64_t count[NCOUNTER];
+	_Atomic uint64_t preemptlat[NLATENCY];
 
 	/* sysmon's notes */
 	uint32_t sysmonschedtick, sysmonsyscalltick;
@@ -302,6 +334,7 @@ struct sched {
 
 	_Alignas(CACHELINE) _Atomic uint64_t lastpoll; /* nanotime of the last netpoll; 0 while an M blocks in it */
 	_Atomic uint64_t polluntil; /* when that M will wake by itself; 0: never */
+	_Atomic uint64_t now; /* nanotime, not older than sysmon's tick: for what need not be exact (setnow()) */
 
 	mutex gflock; /* free Gs */
 	struct g *gfree;
@@ -323,18 +356,64 @@ struct sched {
 	_Atomic uint32_t sysmonwait;  /* asleep on sysmonnote until kicked */
 	_Atomic uint64_t sysmondelay; /* ns, its present tick */
 
-	/* counters (statistics) */
-	_Atomic uint64_t nretake, nhandoff, nwakep, nsteal, nnetpoll, nmexit;
+	_Atomic uint64_t count[NCOUNTER]; /* what happens without a P */
 };
 extern struct sched sched;
 extern struct p **allp;
 extern int32_t gomaxprocs;
 extern void (*libcexit)(int); /* libc's exit() */
 
+/* Counts one of c (n of them) for pp, which the caller owns; nil: for nobody. */
+static inline void countn(struct p *pp, enum counter c, uint64_t n)
+{
+	if (likely(pp != NULL))
+		atomic_store_explicit(&pp->count[c],
+				      atomic_load_explicit(&pp->count[c], memory_order_relaxed) + n,
+				      memory_order_relaxed);
+	else
+		atomic_fetch_add_explicit(&sched.count[c], n, memory_order_relaxed);
+}
+static inline void countone(struct p *pp, enum counter c)
+{
+	countn(pp, c, 1);
+}
+
+/* From sysmon's wish that a G be cut short (CountPreemptAsk) to the end of its turn. pp: as in countn(), never nil. */
+static inline void countlatency(struct p *pp, uint64_t ns)
+{
+	uint64_t us = ns / 1000;
+	int i = us ? 64 - __builtin_clzll(us) : 0;
+
+	if (i >= NLATENCY)
+		i = NLATENCY - 1;
+	atomic_store_explicit(&pp->preemptlat[i],
+			      atomic_load_explicit(&pp->preemptlat[i], memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+}
+
+/*
+ * sched.now is set by sysmon at its ticks and by every M that looks at the clock anyway or has just
+ * slept, so that a G never reads one from before its M slept. A late store of an older time does no harm.
+ */
+static inline uint64_t setnow(uint64_t now)
+{
+	atomic_store_explicit(&sched.now, now, memory_order_relaxed);
+	return now;
+}
+static inline uint64_t coarsenow(void)
+{
+	return atomic_load_explicit(&sched.now, memory_order_relaxed);
+}
+
 static inline uint64_t pstatus(const struct m *mp, enum pstatus st)
 {
 	return (uint64_t)(mp ? mp->id : 0) << 8 | (uint64_t)st;
 }
+
+/* ---- visible.c --------------------------------------------------------------------------------- */
+extern const char *const gstatusnames[Gdead + 1], *const pstatusnames[Pdead + 1];
+extern const char *const waitreasons[NWAITREASON], *const counternames[NCOUNTER];
+uint64_t counted(enum counter c); /* over all Ps. any thread */
 
 /* ---- start.c ---------------------------------------------------------------------------------- */
 void semainit(void);  /* sema.c: before main, without a system call */

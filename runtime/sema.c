@@ -174,7 +174,7 @@ static int threadsleep(struct bucket *b, struct waiter *w, uint64_t deadline, un
 }
 
 static int sleepon(struct waiter *w, _Atomic uint32_t *check, uint32_t expect, void (*unlockfn)(void *),
-		   void *arg, uint64_t deadline, unsigned flags, enum waitreason why)
+		   void *arg, uint64_t deadline, unsigned flags)
 {
 	struct bucket *b = bucketof(w->addr);
 	struct g *gp = getg();
@@ -220,7 +220,7 @@ again:
 		err = threadsleep(b, w, deadline, flags);
 		return err;
 	}
-	enum wakereason r = gopark(gp, why, w->addr, deadline);
+	enum wakereason r = gopark(gp, (enum waitreason)(flags >> 8 & 0xff), w->addr - (flags >> 16), deadline);
 	if (r == WakeReady) {
 		enterforeign();
 		return 0;
@@ -242,7 +242,9 @@ int futexwait(_Atomic uint32_t *addr, uint32_t expect, uint64_t deadline, unsign
 {
 	struct waiter w = {.addr = (uintptr_t)addr};
 
-	return sleepon(&w, addr, expect, NULL, NULL, deadline, flags, WaitFutex);
+	if (flags >> 8 == 0)
+		flags |= FUTEX_WHY(WaitFutex, 0);
+	return sleepon(&w, addr, expect, NULL, NULL, deadline, flags);
 }
 
 int futexwaitunlock(const void *addr, _Atomic uint32_t *count, void (*unlockfn)(void *), void *arg,
@@ -250,7 +252,9 @@ int futexwaitunlock(const void *addr, _Atomic uint32_t *count, void (*unlockfn)(
 {
 	struct waiter w = {.addr = (uintptr_t)addr, .count = count};
 
-	return sleepon(&w, NULL, 0, unlockfn, arg, deadline, flags, WaitCond);
+	if (flags >> 8 == 0)
+		flags |= FUTEX_WHY(WaitCond, 0);
+	return sleepon(&w, NULL, 0, unlockfn, arg, deadline, flags);
 }
 
 /* ---- waking ------------------------------------------------------------------------------------ */

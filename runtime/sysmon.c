@@ -96,11 +96,11 @@ static struct m *mofid(int32_t id)
 }
 
 /* Takes pp from whoever has it on loan, if it is still as seen. */
-static bool take(struct p *pp, uint64_t seen)
+static bool take(struct p *pp, uint64_t seen, enum counter why)
 {
 	if (!retakep(pp, seen))
 		return false;
-	atomic_fetch_add_explicit(&sched.nretake, 1, memory_order_relaxed);
+	countone(pp, why);
 	handoffp(pp);
 	return true;
 }
@@ -124,7 +124,7 @@ static bool retakesyscall(struct p *pp, uint64_t st, uint64_t now)
 	struct m *mp = mofid((int32_t)(st >> 8));
 	if (early && mp != NULL && threadstate(atomic_load(&mp->procid)) == 'R')
 		return false;
-	return take(pp, st);
+	return take(pp, st, CountRetakeSyscall);
 }
 
 static bool retakeforeign(struct p *pp, uint64_t st, uint64_t now)
@@ -153,11 +153,11 @@ static bool retakeforeign(struct p *pp, uint64_t st, uint64_t now)
 	}
 	bool still = cpu == pp->sysmoncputime;
 	if (still && threadstate(tid) != 'R')
-		return take(pp, st);
+		return take(pp, st, CountRetakeBlocked);
 	/* Computing (or starved): the kernel shares the CPU out once another M has the P. */
 	pp->sysmoncputime = cpu;
 	if (!still && !spare && now >= pp->sysmonschedwhen + 2 * COARSE)
-		return take(pp, st);
+		return take(pp, st, CountRetakeBusy);
 	return false;
 }
 
@@ -259,7 +259,7 @@ static noreturn void sysmon(void)
 			kicked = notetsleep(&sched.sysmonnote, (int64_t)delay);
 		}
 		noteclear(&sched.sysmonnote);
-		uint64_t nagns = sysmonsigs();
+		uint64_t now = setnow(nanotime()), nagns = sysmonsigs();
 		int32_t idle = atomic_load(&sched.npidle);
 		if (idle == gomaxprocs) {
 			rest = nagns ? 0 : rest + 1;
@@ -271,7 +271,7 @@ static noreturn void sysmon(void)
 			continue;
 		}
 		rest = 0;
-		uint64_t now = nanotime(), next = timersnext();
+		uint64_t next = timersnext();
 		for (int32_t i = 0; idle > 0 && i < gomaxprocs; i++)
 			measure(allp[i], now);
 		giveback(now);

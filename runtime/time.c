@@ -214,7 +214,8 @@ void timerdel(struct timer *t)
 /* Fires what is due in pp's heap. Any M that owns a P (not only pp's owner). Returns the next key. */
 uint64_t checktimers(struct p *pp, uint64_t now, bool *ran)
 {
-	uint64_t next = atomic_load_explicit(&pp->timer0when, memory_order_acquire);
+	uint64_t next = atomic_load_explicit(&pp->timer0when, memory_order_acquire), fired = 0;
+	struct g *self = getg();
 
 	if (next == 0 || next > now)
 		return next;
@@ -241,6 +242,7 @@ uint64_t checktimers(struct p *pp, uint64_t now, bool *ran)
 		bool parked;
 		if (parkclaim(gp, ticket, WakeTimeout, &parked)) {
 			*ran = true;
+			fired++;
 			if (parked)
 				goreadylast(gp);
 		}
@@ -249,6 +251,8 @@ uint64_t checktimers(struct p *pp, uint64_t now, bool *ran)
 	settop(pp);
 	next = atomic_load_explicit(&pp->timer0when, memory_order_relaxed);
 	unlock(&pp->timerlock);
+	if (fired != 0)
+		countn(self && self->m ? self->m->p : NULL, CountTimer, fired);
 	return next;
 }
 

@@ -70,7 +70,8 @@ EXPORT int pthread_barrier_wait(pthread_barrier_t *barrier)
 		futexwake(&b->round, INT32_MAX);
 	else
 		while (atomic_load_explicit(&b->round, memory_order_acquire) == round)
-			futexwait(&b->round, round, 0, 0);
+			futexwait(&b->round, round, 0,
+				  FUTEX_WHY(WaitBarrier, offsetof(struct barrier, round)));
 	leave(b);
 	return last ? PTHREAD_BARRIER_SERIAL_THREAD : 0;
 }
@@ -87,7 +88,7 @@ EXPORT int pthread_barrier_destroy(pthread_barrier_t *barrier)
 		return err;
 	}
 	while ((n = atomic_load_explicit(&b->inside, memory_order_acquire)) != 0)
-		futexwait(&b->inside, n, 0, 0);
+		futexwait(&b->inside, n, 0, FUTEX_WHY(WaitBarrier, offsetof(struct barrier, inside)));
 	return 0;
 }
 

@@ -170,7 +170,8 @@ static void wanthand(void *arg)
 static int starve(struct pmutex *m, uint64_t deadline)
 {
 	for (;;) {
-		if (futexwaitunlock(&m->hand, NULL, wanthand, m, deadline, 0) == -ETIMEDOUT)
+		if (futexwaitunlock(&m->hand, NULL, wanthand, m, deadline,
+				    FUTEX_WHY(WaitMutex, offsetof(struct pmutex, hand))) == -ETIMEDOUT)
 			return ETIMEDOUT;
 		if (tokentake(&m->hand)) {
 			atomic_store_explicit(&m->lock, 3, memory_order_relaxed);
@@ -212,7 +213,7 @@ COLD static int acquireslow(struct pmutex *m, clockid_t clk, const struct timesp
 			since = nanotime();
 		else if (take == 2 && nanotime() - since > STARVE_NS)
 			return starve(m, deadline);
-		int err = futexwait(&m->lock, v, deadline, 0);
+		int err = futexwait(&m->lock, v, deadline, FUTEX_WHY(WaitMutex, 0));
 		if (err == -ETIMEDOUT)
 			return ETIMEDOUT;
 		if (err == 0)

@@ -253,7 +253,8 @@ static __attribute__((noinline)) int rdlockslow(struct rwlock *rw, clockid_t clk
 			if (cas(rw, &s, s + 1))
 				return 0;
 		}
-		int err = futexwaitunlock(&rw->rtoken, &rw->nread, wantread, rw, deadline, 0);
+		int err = futexwaitunlock(&rw->rtoken, &rw->nread, wantread, rw, deadline,
+					  FUTEX_WHY(WaitRdlock, offsetof(struct rwlock, rtoken)));
 		if (rtake(rw))
 			return 0;
 		if (err == -ETIMEDOUT)
@@ -280,8 +281,11 @@ static __attribute__((noinline)) int wrlockslow(struct rwlock *rw, clockid_t clk
 			since = nanotime();
 		else if (!starving)
 			starving = more != 0 && nanotime() - since > STARVE_NS;
-		int err = starving ? futexwaitunlock(&rw->hand, NULL, wantstarve, rw, deadline, 0)
-				   : futexwaitunlock(&rw->wkey, NULL, wantwrite, rw, deadline, 0);
+		int err = starving
+			      ? futexwaitunlock(&rw->hand, NULL, wantstarve, rw, deadline,
+						FUTEX_WHY(WaitWrlock, offsetof(struct rwlock, hand)))
+			      : futexwaitunlock(&rw->wkey, NULL, wantwrite, rw, deadline,
+						FUTEX_WHY(WaitWrlock, offsetof(struct rwlock, wkey)));
 		more |= starving ? WSTARVE : WWAIT;
 		if (err == -ETIMEDOUT) {
 			wgiveup(rw);

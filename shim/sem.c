@@ -56,7 +56,7 @@ static __attribute__((noinline)) int semwait(struct sem *s, clockid_t clk,
 								  memory_order_acquire,
 								  memory_order_relaxed))
 				return 0;
-		err = futexwait(&s->value, 0, deadline, FUTEX_INTR);
+		err = futexwait(&s->value, 0, deadline, FUTEX_INTR | FUTEX_WHY(WaitSem, 0));
 		if (err == -ETIMEDOUT || err == -EINTR)
 			break;
 		d = atomic_load_explicit(&s->data, memory_order_relaxed);

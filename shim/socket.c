@@ -385,7 +385,7 @@ EXPORT int accept(int fd, struct sockaddr *a, socklen_t *alen)
 /* TCP: start it without blocking, wait until it can be written to, ask how it went. */
 static int waitconnect(struct polldesc *pd, const struct sockaddr *a, socklen_t alen)
 {
-	struct waitop op = waitop(pd, PD_WRITE);
+	struct waitop op = waitop(pd, PD_CONNECT);
 	long fl = SC3(SYS_fcntl, pd->fd, F_GETFL, 0);
 
 	atomic_store(&pd->wready, 0);

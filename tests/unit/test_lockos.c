@@ -131,7 +131,7 @@ TestAtPs(lockos, ms_end_with_their_gs)
 	for (int i = 0; i < 50; i++)
 		ings(20, dies);
 	cr_assert(nthreads() < 200, "%d struct ms", nthreads());
-	cr_assert(atomic_load(&sched.nmexit) > 500, "%lu", atomic_load(&sched.nmexit));
+	cr_assert(counted(CountMexit) > 500, "%lu", counted(CountMexit));
 }
 
 static void *blocks(void *arg)
