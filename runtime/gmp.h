@@ -215,6 +215,8 @@ static inline bool gocancelled(void)
 void entersyscall(void);
 void entersyscallblock(void);
 void exitsyscall(void); /* (parks) */
+/* exitsyscall() without parking: false if that cannot be, then exitsyscall() must follow. Cannot touch errno. */
+bool exitsyscallfast(void);
 
 /* ---- file descriptors (netpoll.c) ------------------------------------------------------------ */
 

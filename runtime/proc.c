@@ -8,7 +8,7 @@
  * Unlike Go, all program code is foreign code: while it runs its P is only lent (Pforeign), as in a
  * Go system call. Who enters the runtime takes the P back by one CAS (exitforeign) and lends it
  * again on leaving (enterforeign); sysmon may take a lent P from an M that is stuck at any time
- * (retakep), and the M notices at its next exitforeign. A marked system call (Psyscall) only differs
+ * (retakep), and the M notices at its next exitforeign. A marked system call (mp->call) only differs
  * in how soon sysmon does so. See park.c for how Gs sleep, sysmon.c for who retakes when.
  *
  * Worker Ms. At most half of the busy Ps' number of Ms spin (look for work with a P but no G).
@@ -391,6 +391,17 @@ void handoffp(struct p *pp)
 	}
 }
 
+/* sysmon sleeps for longer than what waits on pp should wait. A kick is a wake-up too: one in a ms must do. */
+static void kicksometimes(struct p *pp)
+{
+	int64_t now = cputicks();
+
+	if (now - atomic_load_explicit(&pp->lastkick, memory_order_relaxed) > KICKTICKS) {
+		atomic_store_explicit(&pp->lastkick, now, memory_order_relaxed);
+		sysmonkick();
+	}
+}
+
 /* After putting a G into pp's queue (owner only): is it worth 15 us to wake an M for it? */
 static void maybewake(struct p *pp)
 {
@@ -404,15 +415,18 @@ static void maybewake(struct p *pp)
 		return;
 	}
 	if (atomic_load_explicit(&sched.sysmondelay, memory_order_relaxed) > 100000) {
-		int64_t now = cputicks();
-		if (now - pp->lastkick > KICKTICKS) {
-			pp->lastkick = now;
-			sysmonkick();
-		}
+		kicksometimes(pp);
 	}
 }
 
 static noreturn void execute(struct m *mp, struct g *gp, bool inherit);
+
+static inline void leavecall(struct m *mp)
+{
+	uint32_t call = atomic_load_explicit(&mp->call, memory_order_relaxed);
+
+	atomic_store_explicit(&mp->call, call & ~(uint32_t)INCALL, memory_order_relaxed);
+}
 
 /* ---- entering and leaving the runtime ---------------------------------------------------------- */
 
@@ -494,38 +508,39 @@ int enterforeign(void)
 	return 0;
 }
 
-/* Work waits behind a call that may block: see to it that somebody looks in time. */
+/*
+ * Work waits behind a call that may block: see to it that sysmon looks in time. Nobody is woken for it here: most such
+ * calls are over sooner than a wake-up. What is known to block hands its P over instead.
+ */
 static void beforesyscall(struct p *pp)
 {
-	if (runqempty(pp) && atomic_load_explicit(&sched.runqsize, memory_order_relaxed) == 0)
-		return;
-	if (atomic_load_explicit(&sched.npidle, memory_order_relaxed) != 0)
-		wakep();
-	else if (atomic_load_explicit(&sched.sysmondelay, memory_order_relaxed) > 100000)
-		sysmonkick();
+	if ((!runqempty(pp) || atomic_load_explicit(&sched.runqsize, memory_order_relaxed) != 0) &&
+	    atomic_load_explicit(&sched.sysmondelay, memory_order_relaxed) > 100000)
+		kicksometimes(pp);
 }
 
+/*
+ * Unlike Go: the P's status stays Pforeign, for it is on loan already. The mark is a word of the M's, which tells sysmon to
+ * take the P sooner, so that a marked call costs a few plain stores more than the bare one.
+ *
+ * The order matters to signal handlers, which may run from status = Gsyscall on (signal.c), end the mark and set
+ * it anew, perhaps on another M: mp is not read across that store.
+ */
 void entersyscall(void)
 {
 	struct g *gp = getg();
 
 	if (gp == NULL || gp->inruntime != 0)
 		return;
-	gp->inruntime = 1; /* no handler while we look at the P */
-	atomic_signal_fence(memory_order_seq_cst);
 	struct m *mp = gp->m;
-	struct p *pp = mp->p;
-	uint64_t lent = pstatus(mp, Pforeign);
+	if (mp->p != NULL)
+		beforesyscall(mp->p);
 	gp->waitsince = coarsenow();
-	atomic_store_explicit(&gp->status, Gsyscall, memory_order_relaxed);
-	if (pp != NULL) {
-		beforesyscall(pp);
-		atomic_fetch_add_explicit(&pp->syscalltick, 1, memory_order_relaxed);
-		atomic_compare_exchange_strong_explicit(&pp->status, &lent, pstatus(mp, Psyscall),
-							memory_order_release, memory_order_relaxed);
-	}
+	uint32_t call = atomic_load_explicit(&mp->call, memory_order_relaxed);
+	atomic_store_explicit(&mp->call, (call + 2) | INCALL, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst);
-	gp->inruntime = 0;
+	atomic_store_explicit(&gp->status, Gsyscall, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
 }
 
 void entersyscallblock(void)
@@ -543,21 +558,26 @@ void entersyscallblock(void)
 	gp->inruntime = 0;
 }
 
-void exitsyscall(void)
+/* The P is still ours: back in program code. Else exitsyscall() goes the general way. */
+bool exitsyscallfast(void)
 {
 	struct g *gp = getg();
 
 	if (gp == NULL || gp->inruntime != 0)
-		return;
+		return true;
+	atomic_store_explicit(&gp->status, Grunning, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
 	struct m *mp = gp->m;
 	struct p *pp = mp->p;
-	uint64_t insys = pstatus(mp, Psyscall);
-	atomic_store_explicit(&gp->status, Grunning, memory_order_relaxed);
-	if (likely(pp != NULL && atomic_compare_exchange_strong_explicit(
-					 &pp->status, &insys, pstatus(mp, Pforeign),
-					 memory_order_acq_rel, memory_order_relaxed)))
+	leavecall(mp);
+	/* If sysmon takes it after this look, that is as if we had computed for a moment without it. */
+	return pp != NULL && atomic_load_explicit(&pp->status, memory_order_acquire) == pstatus(mp, Pforeign);
+}
+
+void exitsyscall(void)
+{
+	if (likely(exitsyscallfast()))
 		return;
-	/* Gone (or never marked, if a handler ran in between): the general way. */
 	exitforeign();
 	enterforeign();
 }
@@ -570,6 +590,7 @@ static noreturn void execute(struct m *mp, struct g *gp, bool inherit)
 
 	gp->m = mp;
 	mp->curg = gp;
+	leavecall(mp); /* who was cancelled inside libc has left its call without a word */
 	atomic_store_explicit(&gp->status, Grunning, memory_order_relaxed);
 	if (!inherit)
 		pp->nextstreak = 0;

@@ -159,7 +159,9 @@ struct m {
 	uintptr_t altlo;	/* its alternate stack for the kernel, where frames only pass through; 0: none */
 	uint64_t fastrand;
 	void (*mstartfn)(void);
+	_Atomic uint32_t call;	/* marked system calls: a number, and INCALL while in one. Own thread writes, sysmon reads */
 };
+enum { INCALL = 1 };
 
 /* ---- P --------------------------------------------------------------------------------------- */
 
@@ -196,18 +198,16 @@ enum counter {
 enum { NLATENCY = 24 }; /* slot i: less than 2^i microseconds; the last: all that is longer */
 
 /*
- * pp->status: mid << 8 | state. Only Pforeign and Psyscall may be taken by a stranger, by CAS on
- * the whole word, so a P that went round and came back to another M is not mistaken (no ABA).
+ * pp->status: mid << 8 | state. Only Pforeign may be taken by a stranger, by CAS on the whole word, so a P that went round and came back to another M is not mistaken (no ABA).
  */
-enum pstatus { Pidle, Prunning, Pforeign, Psyscall, Pdead };
+enum pstatus { Pidle, Prunning, Pforeign, Pdead };
 
 struct p {
 	_Atomic uint64_t status;
 	int32_t id;
 	_Atomic uint32_t schedtick;   /* +1 at every execute() */
-	_Atomic uint32_t syscalltick; /* +1 at every entersyscall() */
 	uint32_t nextstreak;	      /* Gs in a row that came from runnext; owner only */
-	int64_t lastkick;	      /* cputicks of the last sysmonkick(); owner only */
+	_Atomic int64_t lastkick;     /* cputicks of the last sysmonkick(); by whoever has it, or thinks so */
 	_Atomic uint32_t backlog;     /* queued Gs that outlast a wake-up; sysmon writes, owner reads */
 	struct p *link;		      /* idle list; under sched.lock */
 	struct m *m;		      /* racy back link, for dumps */
@@ -233,7 +233,8 @@ struct p {
 	_Atomic uint64_t preemptlat[NLATENCY];
 
 	/* sysmon's notes */
-	uint32_t sysmonschedtick, sysmonsyscalltick;
+	uint32_t sysmonschedtick, sysmoncall;
+	int32_t sysmoncallm; /* whose call sysmoncall is */
 	uint64_t sysmonschedwhen, sysmonsyscallwhen, sysmoncputime;
 	int32_t slicem;	      /* whose CPU time slicecpu is */
 	uint32_t slicetick;

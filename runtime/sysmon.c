@@ -105,12 +105,11 @@ static bool take(struct p *pp, uint64_t seen, enum counter why)
 	return true;
 }
 
-static bool retakesyscall(struct p *pp, uint64_t st, uint64_t now)
+static bool retakesyscall(struct p *pp, struct m *mp, uint64_t st, uint32_t call, uint64_t now)
 {
-	uint32_t t = atomic_load_explicit(&pp->syscalltick, memory_order_relaxed);
-
-	if (pp->sysmonsyscalltick != t) {
-		pp->sysmonsyscalltick = t;
+	if (pp->sysmoncall != call || pp->sysmoncallm != mp->id) {
+		pp->sysmoncall = call;
+		pp->sysmoncallm = mp->id;
 		pp->sysmonsyscallwhen = now;
 		return false;
 	}
@@ -121,16 +120,14 @@ static bool retakesyscall(struct p *pp, uint64_t st, uint64_t now)
 		return false;
 	/* Unlike Go: an M that the kernel took off the CPU in the middle of a short call is not blocked, and one more M
 	 * would only wait for the same CPU. On a busy machine that made Ms without end. */
-	struct m *mp = mofid((int32_t)(st >> 8));
-	if (early && mp != NULL && threadstate(atomic_load(&mp->procid)) == 'R')
+	if (early && threadstate(atomic_load(&mp->procid)) == 'R')
 		return false;
 	return take(pp, st, CountRetakeSyscall);
 }
 
-static bool retakeforeign(struct p *pp, uint64_t st, uint64_t now)
+static bool retakeforeign(struct p *pp, struct m *mp, uint64_t st, uint64_t now)
 {
 	uint32_t t = atomic_load_explicit(&pp->schedtick, memory_order_relaxed);
-	struct m *mp = mofid((int32_t)(st >> 8));
 	int tid = mp ? atomic_load(&mp->procid) : 0;
 
 	if (pp->sysmonschedtick != t) {
@@ -168,10 +165,13 @@ static bool retake(uint64_t now)
 	for (int32_t i = 0; i < gomaxprocs; i++) {
 		struct p *pp = allp[i];
 		uint64_t st = atomic_load_explicit(&pp->status, memory_order_acquire);
-		if ((st & 0xff) == Psyscall)
-			any |= retakesyscall(pp, st, now);
+		struct m *mp = (st & 0xff) == Pforeign ? mofid((int32_t)(st >> 8)) : NULL;
+		uint32_t call = mp ? atomic_load_explicit(&mp->call, memory_order_relaxed) : 0;
+		/* It may leave the call before we have its P: then it computes for a moment without one. */
+		if (call & INCALL)
+			any |= retakesyscall(pp, mp, st, call, now);
 		else if ((st & 0xff) == Pforeign)
-			any |= retakeforeign(pp, st, now);
+			any |= retakeforeign(pp, mp, st, now);
 	}
 	return any;
 }

@@ -8,7 +8,7 @@
 #include "runtime.h"
 
 const char *const gstatusnames[Gdead + 1] = {"idle", "runnable", "running", "syscall", "waiting", "dead"};
-const char *const pstatusnames[Pdead + 1] = {"idle", "running", "foreign", "syscall", "dead"};
+const char *const pstatusnames[Pdead + 1] = {"idle", "running", "foreign", "dead"};
 const char *const waitreasons[NWAITREASON] = {
 	[WaitNone] = "",	   [WaitRead] = "read",	      [WaitWrite] = "write",
 	[WaitAccept] = "accept",   [WaitConnect] = "connect", [WaitPoll] = "poll",

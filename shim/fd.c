@@ -136,7 +136,7 @@ EXPORT int fclose(FILE *f)
 			fdclosing(fd);
 		}
 	}
-	return MARKED(REAL(fclose)(f));
+	return MARKEDWRITE(REAL(fclose)(f));
 }
 
 EXPORT int pclose(FILE *f)

@@ -240,7 +240,7 @@ EXPORT ssize_t write(int fd, const void *buf, size_t n)
 	case FD_TTY:
 		return ret_errno(waitwrite(pd, &iov, 1));
 	default:
-		return MARKED(REAL(write)(fd, buf, n));
+		return MARKEDWRITE(REAL(write)(fd, buf, n));
 	}
 }
 
@@ -278,7 +278,7 @@ EXPORT ssize_t writev(int fd, const struct iovec *iov, int cnt)
 	case FD_TTY:
 		return ret_errno(waitwrite(pd, iov, cnt));
 	default:
-		return MARKED(REAL(writev)(fd, iov, cnt));
+		return MARKEDWRITE(REAL(writev)(fd, iov, cnt));
 	}
 }
 
@@ -319,7 +319,7 @@ EXPORT ssize_t pread64(int fd, void *buf, size_t n, off_t off)
 
 EXPORT ssize_t pwrite(int fd, const void *buf, size_t n, off_t off)
 {
-	return MARKED(REAL(pwrite)(fd, buf, n, off));
+	return MARKEDWRITE(REAL(pwrite)(fd, buf, n, off));
 }
 
 EXPORT ssize_t pwrite64(int fd, const void *buf, size_t n, off_t off)

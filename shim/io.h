@@ -59,25 +59,39 @@ static inline void epipeerrno(bool failed)
 		gosigpipe();
 }
 
-/* Marked system call around an expression. */
-#define MARKED(expr)                           \
-	({                                     \
-		entersyscall();                \
-		__typeof__(expr) r_ = (expr);  \
-		int e_ = errno;                \
-		epipeerrno((long)r_ == -1);    \
-		exitsyscall();                 \
-		errno = e_;                    \
-		r_;                            \
+/*
+ * Marked system call around an expression, which is libc's and sets errno. MARKEDWRITE: that may raise SIGPIPE.
+ * MARKEDBLOCK: known to block, the P is handed over at once. A handler may run before the end, hence errno is kept.
+ */
+#define LEAVECALL()                               \
+	({                                        \
+		if (unlikely(!exitsyscallfast())) { \
+			int e_ = errno;           \
+			exitsyscall();            \
+			errno = e_;               \
+		}                                 \
 	})
-#define MARKEDBLOCK(expr)                      \
-	({                                     \
-		entersyscallblock();           \
-		__typeof__(expr) r_ = (expr);  \
-		int e_ = errno;                \
-		exitsyscall();                 \
-		errno = e_;                    \
-		r_;                            \
+#define MARKED(expr)                          \
+	({                                    \
+		entersyscall();               \
+		__typeof__(expr) r_ = (expr); \
+		LEAVECALL();                  \
+		r_;                           \
+	})
+#define MARKEDWRITE(expr)                     \
+	({                                    \
+		entersyscall();               \
+		__typeof__(expr) r_ = (expr); \
+		epipeerrno((long)r_ == -1);   \
+		LEAVECALL();                  \
+		r_;                           \
+	})
+#define MARKEDBLOCK(expr)                     \
+	({                                    \
+		entersyscallblock();          \
+		__typeof__(expr) r_ = (expr); \
+		LEAVECALL();                  \
+		r_;                           \
 	})
 
 ssize_t sockrecv(struct polldesc *pd, void *buf, size_t n, int flags, struct sockaddr *a, socklen_t *alen);

@@ -253,7 +253,7 @@ EXPORT ssize_t sendto(int fd, const void *buf, size_t n, int flags, const struct
 	struct polldesc *pd = sockwaitable(fd, flags);
 
 	if (pd == NULL)
-		return MARKED(REAL(sendto)(fd, buf, n, flags, a, alen));
+		return MARKEDWRITE(REAL(sendto)(fd, buf, n, flags, a, alen));
 	return ret_errno(socksend(pd, buf, n, flags, a, alen));
 }
 
@@ -277,7 +277,7 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 	if (pd == NULL) {
 		if (poolstarted())
 			sending(m);
-		return MARKED(REAL(sendmsg)(fd, m, flags));
+		return MARKEDWRITE(REAL(sendmsg)(fd, m, flags));
 	}
 	return ret_errno(socksendmsg(pd, m, flags));
 }
@@ -323,7 +323,7 @@ EXPORT int sendmmsg(int fd, struct mmsghdr *v, unsigned n, int flags)
 	unsigned i;
 
 	if (pd == NULL)
-		return MARKED(REAL(sendmmsg)(fd, v, n, flags));
+		return MARKEDWRITE(REAL(sendmmsg)(fd, v, n, flags));
 	for (i = 0; i < n; i++) {
 		ssize_t r = socksendmsg(pd, &v[i].msg_hdr, flags);
 		if (r < 0) {
