@@ -41,6 +41,25 @@ static int choice(const char *name, const char *value, const char *const *words,
 	bad(name, value, allowed);
 }
 
+/* MS or MS,FILE: the FILE, nil if there is none; the number goes to *ms. */
+static const char *trace(const char *name, const char *value, uint64_t *ms)
+{
+	static const char allowed[] = "a whole number of milliseconds from 1 to 1000000, or that, a comma and a file's name";
+	const char *comma = strchr(value, ',');
+	char num[16];
+	size_t n = comma ? (size_t)(comma - value) : strlen(value);
+
+	if (n == 0 || n >= sizeof(num) || (comma && comma[1] == 0))
+		bad(name, value, allowed);
+	memcpy(num, value, n);
+	num[n] = 0;
+	for (const char *s = num; *s; s++)
+		if (*s < '0' || *s > '9')
+			bad(name, value, allowed);
+	*ms = (uint64_t)number(name, num, 1, 1000000, allowed);
+	return comma ? comma + 1 : NULL;
+}
+
 static void setting(const char *name, const char *value)
 {
 	static const char *const fs[] = {"auto", "wrfsbase", "syscall", NULL};
@@ -56,11 +75,14 @@ static void setting(const char *name, const char *value)
 		debug.spinns = 1000L * number(name, value, 0, 1000, "a whole number of microseconds from 0 to 1000");
 	else if (strcmp(name, "GMP_FSBASE") == 0)
 		debug.fsbase = (enum fsbase)choice(name, value, fs, "auto, wrfsbase or syscall");
-	else if (strcmp(name, "GMP_GUARD") == 0)
+	else if (strcmp(name, "GMP_SCHEDTRACE") == 0) {
+		debug.schedtracefile = trace(name, value, &debug.schedtrace);
+		debug.schedtrace *= 1000000;
+	} else if (strcmp(name, "GMP_GUARD") == 0)
 		guardhow = (enum guardhow)choice(name, value, guards, "auto, madvise or mprotect");
 	else if (strcmp(name, "GMP_LIB") != 0) /* the launcher's */
 		gprintf("libgmp: %s is no setting (known: GMP_PROCS GMP_MAXM GMP_VERBOSE GMP_SPIN "
-			"GMP_FSBASE GMP_GUARD); ignored\n", name);
+			"GMP_FSBASE GMP_GUARD GMP_SCHEDTRACE); ignored\n", name);
 }
 
 void envinit(char **envp)

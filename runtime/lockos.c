@@ -79,6 +79,7 @@ void stoplockedm(struct m *mp)
 		handoffp(releasep(mp));
 	setsigmask(mp, ALLSIGS); /* its signals are for Gs: sysmon takes them meanwhile */
 	notesleep(&mp->park);
+	setnow(nanotime());
 	noteclear(&mp->park);
 	if (atomic_load_explicit(&mp->lockedg->status, memory_order_acquire) != Grunnable)
 		throw("stoplockedm: woken for a G that is not runnable");

@@ -42,7 +42,7 @@ enum { CHUNK = 512, MAXFD = 1 << 20, EVENTS = 256, POLLERS = 2, NOLIST = 3 };
 #define OURS UINT64_MAX
 
 static struct polldesc *_Atomic chunks[MAXFD / CHUNK];
-static int epfd = -1, breakfd = -1;
+static int epfd = -1, breakfd = -1, keptfd = -1;
 static _Atomic uint32_t breaking;
 static _Atomic int64_t nwaiting;  /* waiters on descriptors, all kinds */
 static _Atomic uint32_t fdepoch; /* +1 when flags change that duplicates may share */
@@ -97,16 +97,25 @@ bool netpollany(void)
 	return atomic_load_explicit(&nwaiting, memory_order_relaxed) != 0;
 }
 
+int fdkeep(int fd)
+{
+	return keptfd = high(fd);
+}
+
 bool fdours(int fd)
 {
-	return fd >= 0 && (fd == epfd || fd == breakfd);
+	return fd >= 0 && (fd == epfd || fd == breakfd || unlikely(fd == keptfd));
 }
 
 int fdoursnext(int fd)
 {
-	int lo = epfd < breakfd ? epfd : breakfd, hi = epfd < breakfd ? breakfd : epfd;
+	const int ours[] = {epfd, breakfd, keptfd};
+	int next = -1;
 
-	return lo >= fd ? lo : hi >= fd ? hi : -1;
+	for (size_t i = 0; i < nelem(ours); i++)
+		if (ours[i] >= fd && (next < 0 || ours[i] < next))
+			next = ours[i];
+	return next;
 }
 
 /* In the child of a fork: the epoll set is the parent's; all that is known of descriptors is void. */

@@ -1,21 +1,25 @@
 /* SPDX-License-Identifier: MIT
  *
- * print.c: messages to stderr, from any state of the runtime: no libc, no lock, one write each.
+ * print.c: messages to stderr or a file, from any state of the runtime: no libc, no lock. What fits the buffer
+ * is one write.
  */
 #include "runtime.h"
 #include <stdarg.h>
 #include <string.h>
 #include <sys/syscall.h>
 
-struct out {
-	char buf[512];
-	size_t n;
-};
+void outflush(struct out *o)
+{
+	if (o->n != 0)
+		SC3(SYS_write, o->fd, o->buf, o->n);
+	o->n = 0;
+}
 
 static void put(struct out *o, char c)
 {
-	if (o->n < sizeof(o->buf))
-		o->buf[o->n++] = c;
+	if (o->n == sizeof(o->buf))
+		outflush(o);
+	o->buf[o->n++] = c;
 }
 
 static void putnum(struct out *o, uint64_t v, unsigned base, bool neg)
@@ -32,15 +36,11 @@ static void putnum(struct out *o, uint64_t v, unsigned base, bool neg)
 		put(o, tmp[--i]);
 }
 
-void gprintf(const char *fmt, ...)
+static void vout(struct out *o, const char *fmt, va_list ap)
 {
-	struct out o = {.n = 0};
-	va_list ap;
-
-	va_start(ap, fmt);
 	for (; *fmt; fmt++) {
 		if (*fmt != '%') {
-			put(&o, *fmt);
+			put(o, *fmt);
 			continue;
 		}
 		int l = 0;
@@ -49,33 +49,51 @@ void gprintf(const char *fmt, ...)
 		switch (*fmt) {
 		case 's':
 			for (const char *s = va_arg(ap, const char *); s && *s; s++)
-				put(&o, *s);
+				put(o, *s);
 			break;
 		case 'c':
-			put(&o, (char)va_arg(ap, int));
+			put(o, (char)va_arg(ap, int));
 			break;
 		case 'd': {
 			int64_t v = l ? va_arg(ap, long) : va_arg(ap, int);
-			putnum(&o, v < 0 ? -(uint64_t)v : (uint64_t)v, 10, v < 0);
+			putnum(o, v < 0 ? -(uint64_t)v : (uint64_t)v, 10, v < 0);
 			break;
 		}
 		case 'u':
-			putnum(&o, l ? va_arg(ap, unsigned long) : va_arg(ap, unsigned), 10, false);
+			putnum(o, l ? va_arg(ap, unsigned long) : va_arg(ap, unsigned), 10, false);
 			break;
 		case 'x':
-			putnum(&o, l ? va_arg(ap, unsigned long) : va_arg(ap, unsigned), 16, false);
+			putnum(o, l ? va_arg(ap, unsigned long) : va_arg(ap, unsigned), 16, false);
 			break;
 		case 'p':
-			put(&o, '0');
-			put(&o, 'x');
-			putnum(&o, (uintptr_t)va_arg(ap, void *), 16, false);
+			put(o, '0');
+			put(o, 'x');
+			putnum(o, (uintptr_t)va_arg(ap, void *), 16, false);
 			break;
 		default:
-			put(&o, *fmt);
+			put(o, *fmt);
 		}
 	}
+}
+
+void outf(struct out *o, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vout(o, fmt, ap);
 	va_end(ap);
-	SC3(SYS_write, 2, o.buf, o.n);
+}
+
+void gprintf(const char *fmt, ...)
+{
+	struct out o = {.fd = 2};
+	va_list ap;
+
+	va_start(ap, fmt);
+	vout(&o, fmt, ap);
+	va_end(ap);
+	outflush(&o);
 }
 
 static void printg(struct g *gp, void *arg)

@@ -519,6 +519,12 @@ static void beforesyscall(struct p *pp)
 		kicksometimes(pp);
 }
 
+/* The frame pointer that the caller's caller has now and during the call. */
+static inline __attribute__((always_inline)) void *callerframe(void)
+{
+	return *(void **)__builtin_frame_address(0);
+}
+
 /*
  * Unlike Go: the P's status stays Pforeign, for it is on loan already. The mark is a word of the M's, which tells sysmon to
  * take the P sooner, so that a marked call costs a few plain stores more than the bare one.
@@ -535,6 +541,7 @@ void entersyscall(void)
 	struct m *mp = gp->m;
 	if (mp->p != NULL)
 		beforesyscall(mp->p);
+	gp->syscallbp = callerframe();
 	gp->waitsince = coarsenow();
 	uint32_t call = atomic_load_explicit(&mp->call, memory_order_relaxed);
 	atomic_store_explicit(&mp->call, (call + 2) | INCALL, memory_order_relaxed);
@@ -550,6 +557,7 @@ void entersyscallblock(void)
 	if (gp == NULL || gp->inruntime != 0)
 		return;
 	struct m *mp = exitforeign();
+	gp->syscallbp = callerframe();
 	gp->waitsince = coarsenow();
 	atomic_store_explicit(&gp->status, Gsyscall, memory_order_relaxed);
 	countone(mp->p, CountHandover);

@@ -102,6 +102,7 @@ struct g {
 	bool ismain, isg0, detached, userstack;
 	bool issystem;
 	uint64_t goid;
+	void *syscallbp;    /* frame pointer of who called entersyscall(), to unwind a G in the kernel */
 	uint64_t waitsince; /* sched.now when it parked, or entered a marked system call */
 	uintptr_t waitobj;  /* fd, object or G it waits for */
 
@@ -302,12 +303,21 @@ struct debug {
 	bool verbose;	    /* GMP_VERBOSE */
 	enum fsbase fsbase; /* GMP_FSBASE */
 	int64_t spinns;	    /* GMP_SPIN: how long an idle M polls before it sleeps */
+	uint64_t schedtrace; /* GMP_SCHEDTRACE: ns between two lines; 0: none */
+	const char *schedtracefile; /* nil: stderr. In the environment's memory */
 };
 extern struct debug debug;
 int getproccount(void); /* usable CPUs: affinity mask, cgroup v2 quota rounded up; >= 1 */
 
 /* ---- print.c: to stderr by raw write; %s %d %u %x %p %c, l for 64 bits ------------------------ */
 void gprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+struct out { /* the same, collected: {.fd = FD} to begin with */
+	int fd;
+	size_t n;
+	char buf[1024];
+};
+void outf(struct out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void outflush(struct out *o);
 void printsched(void);
 /* A broken invariant: says what, prints the scheduler's state and every G, aborts. */
 noreturn void throw(const char *what);
@@ -350,6 +360,7 @@ struct sched {
 	_Atomic uint64_t goidgen;
 
 	_Atomic bool started;
+	uint64_t startns; /* nanotime when the pool started */
 	struct g *maing;
 
 	/* sysmon */
@@ -415,6 +426,8 @@ static inline uint64_t pstatus(const struct m *mp, enum pstatus st)
 extern const char *const gstatusnames[Gdead + 1], *const pstatusnames[Pdead + 1];
 extern const char *const waitreasons[NWAITREASON], *const counternames[NCOUNTER];
 uint64_t counted(enum counter c); /* over all Ps. any thread */
+bool schedtraceinit(void);
+uint64_t schedtrace(uint64_t now); /* sysmon only */
 
 /* ---- start.c ---------------------------------------------------------------------------------- */
 void semainit(void);  /* sema.c: before main, without a system call */
@@ -491,6 +504,7 @@ struct g *netpoll(int64_t delay, int32_t *n); /* < 0 block, 0 poll, > 0 ns. Gs t
 void netpollbreak(void);
 bool netpollinited(void);
 bool netpollany(void); /* somebody waits on the network */
+int fdkeep(int fd);    /* fd, elsewhere, is the runtime's from now on (fdours) */
 void netpollfork(void);
 
 /* ---- sysmon.c ----------------------------------------------------------------------------------- */

@@ -100,6 +100,7 @@ static int start(void)
 	if ((err = netpollinit()) != 0)
 		return refuse("no epoll descriptor", err);
 	siginit();
+	schedtraceinit();
 	if (first) {
 		struct g *gp = sched.maing;
 		if (gp == NULL && (gp = galloc()) == NULL)
@@ -227,6 +228,8 @@ void forkchild(void)
 	atomic_store(&sched.allms, NULL);
 	atomic_store(&sched.nm, 0);
 	atomic_store(&sched.nmspinning, 0);
+	for (int i = 0; i < NCOUNTER; i++)
+		atomic_store(&sched.count[i], 0);
 	atomic_store(&sched.polluntil, 0);
 	scavengefork();
 	atomic_store(&sched.sysmonwait, 0);

@@ -246,15 +246,17 @@ static noreturn void sysmon(void)
 	SC5(SYS_prctl, PR_SET_NAME, "gmp-sysmon", 0, 0, 0);
 	for (;;) {
 		bool kicked;
+		uint64_t tracens = debug.schedtrace ? schedtrace(nanotime()) : 0;
 		if (rest >= ATREST) {
 			atomic_store(&sched.sysmonwait, 1);
 			/* StoreLoad with pidleget(), which looks at sysmonwait after npidle--. */
-			if (atomic_load(&sched.npidle) == gomaxprocs)
-				notesleep(&sched.sysmonnote);
+			kicked = atomic_load(&sched.npidle) != gomaxprocs ||
+				 notetsleep(&sched.sysmonnote, tracens ? (int64_t)tracens : -1);
 			atomic_store(&sched.sysmonwait, 0);
-			rest = 0;
-			kicked = true;
+			rest = kicked ? 0 : ATREST; /* woken to print a line only: no need to watch */
 		} else {
+			if (tracens != 0 && delay > tracens)
+				delay = tracens;
 			atomic_store_explicit(&sched.sysmondelay, delay, memory_order_relaxed);
 			kicked = notetsleep(&sched.sysmonnote, (int64_t)delay);
 		}
