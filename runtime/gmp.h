@@ -206,6 +206,15 @@ static inline bool gocancelled(void)
 	return unlikely(off != 0) && (*(volatile int *)((char *)__builtin_thread_pointer() + off) & 8);
 }
 
+/* ---- credentials (allthreads.c) -------------------------------------------------------------------- */
+
+/*
+ * The system call nr(a, b, c) in every kernel thread of the process. libc(arg) makes libc's, for the caller and the
+ * threads that libc knows; it may be called more than once; 0 or what allthreads() is to return, nothing having been
+ * changed. Any thread.
+ */
+int allthreads(long nr, long a, long b, long c, int (*libc)(void *), void *arg);
+
 /* ---- marked system calls (proc.c) ------------------------------------------------------------ */
 
 /*

@@ -156,6 +156,7 @@ bool retirem(void)
 
 void setsigmask(struct m *mp, uint64_t mask)
 {
+	mask &= ALLSIGS;
 	if (mp->sigmask == mask)
 		return;
 	mp->sigmask = mask;
@@ -180,8 +181,11 @@ struct m *mnew(void)
 	struct m *mp = mreuse();
 	if (mp != NULL) {
 		mp->forked = mp->retired = false;
-		atomic_store_explicit(&mp->exited, 1, memory_order_relaxed);
+		atomic_store(&mp->procid, 0);
+		atomic_store(&mp->xiddone, 0);
+		atomic_store(&mp->exited, 1);
 		noteclear(&mp->park);
+		atomic_fetch_add(&sched.mgen, 1);
 		return mp;
 	}
 	mem = SC6(SYS_mmap, 0, sizeof(struct m), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -208,6 +212,7 @@ struct m *mnew(void)
 	do
 		mp->alllink = head;
 	while (!atomic_compare_exchange_weak(&sched.allms, &head, mp));
+	atomic_fetch_add(&sched.mgen, 1); /* last of all: allthreads.c */
 	return mp;
 fail:
 	atomic_fetch_sub_explicit(&sched.nm, 1, memory_order_relaxed);
@@ -219,7 +224,7 @@ void mstart(void *arg)
 {
 	struct m *mp = arg;
 
-	mp->sigmask = ~(uint64_t)0;
+	mp->sigmask = ALLSIGS;
 	if (mp->altlo != 0) /* used before by a thread that has ended */
 		sigalt(mp);
 	if (mp->mstartfn != NULL)
@@ -237,7 +242,7 @@ void mstart(void *arg)
 static bool newm(struct p *pp, bool spinning)
 {
 	struct m *mp = mnew();
-	uint64_t all = ~(uint64_t)0, old;
+	uint64_t all = ALLSIGS, old;
 	long tid = -1;
 
 	if (mp != NULL) {

@@ -161,6 +161,8 @@ struct m {
 	uint64_t fastrand;
 	void (*mstartfn)(void);
 	_Atomic uint32_t call;	/* marked system calls: a number, and INCALL while in one. Own thread writes, sysmon reads */
+	_Atomic uint32_t xiddone; /* allthreads.c: the call which its thread has made last */
+	uint32_t xidtold;	  /* and that it was told to make; under xid.lock */
 };
 enum { INCALL = 1 };
 
@@ -340,6 +342,7 @@ struct sched {
 	struct m *mdead;   /* Ms whose kernel thread has ended, or is about to */
 	_Atomic int32_t nm; /* Ms that exist */
 	_Atomic int32_t nlockedm; /* of them bound to a G */
+	_Atomic uint32_t mgen; /* +1 with each M that is about to begin */
 	_Atomic int32_t nmspinning;
 	_Atomic int32_t needspinning;
 
@@ -480,6 +483,10 @@ struct m *mreuse(void);
 /* ---- scavenge.c ----------------------------------------------------------------------------------- */
 bool giveback(uint64_t now); /* sysmon: Ms and Gs nobody needs. True: there may be more later */
 void scavengefork(void);
+/* ---- allthreads.c ------------------------------------------------------------------------------ */
+void allthreadsinit(void);
+void allthreadslock(void); /* around a fork */
+void allthreadsunlock(void);
 
 /* ---- runq.c ------------------------------------------------------------------------------------ */
 void runqput(struct p *pp, struct g *gp, bool next);
@@ -513,7 +520,7 @@ void sysmonkick(void); /* let it look again now. any thread, signal handlers too
 
 /* ---- signal.c sigqueue.c sigmask.c: the model is at the top of signal.c ----------------------------- */
 #define SIGBIT(s) ((uint64_t)1 << ((s) - 1))
-#define ALLSIGS (~(uint64_t)0)
+#define ALLSIGS (~((uint64_t)1 << 32)) /* but for libc's SIGSETXID: allthreads.c */
 /* Raised by what a thread does; ignored by default; never the program's to handle or block (32 and 33 are libc's). */
 #define FAULTS \
 	(SIGBIT(SIGSEGV) | SIGBIT(SIGBUS) | SIGBIT(SIGFPE) | SIGBIT(SIGILL) | SIGBIT(SIGTRAP) | SIGBIT(SIGSYS))

@@ -162,7 +162,7 @@ static int threadsleep(struct bucket *b, struct waiter *w, uint64_t deadline, un
 		}
 	}
 	if (err != 0) {
-		uint64_t all = ~(uint64_t)0, old;
+		uint64_t all = ALLSIGS, old;
 		SC4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, 8);
 		dequeue(b, w);
 		SC4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8);
@@ -178,7 +178,7 @@ static int sleepon(struct waiter *w, _Atomic uint32_t *check, uint32_t expect, v
 {
 	struct bucket *b = bucketof(w->addr);
 	struct g *gp = getg();
-	uint64_t allsigs = ~(uint64_t)0, oldsigs;
+	uint64_t allsigs = ALLSIGS, oldsigs;
 	int err;
 
 	if (unlikely(gp == NULL && alone())) {
@@ -262,7 +262,7 @@ int futexwaitunlock(const void *addr, _Atomic uint32_t *count, void (*unlockfn)(
 int futexwake(const void *addr, int n)
 {
 	struct bucket *b = bucketof((uintptr_t)addr);
-	uint64_t allsigs = ~(uint64_t)0, oldsigs;
+	uint64_t allsigs = ALLSIGS, oldsigs;
 	struct g *gp = getg();
 	int woken = 0;
 

@@ -78,7 +78,7 @@ static void install(int s)
 			ka.sa_flags = SA_RESTART;
 		ka.sa_flags |= SA_SIGINFO;
 		ka.sa_sigaction = sigtramp;
-		memset(&ka.sa_mask, 0xff, sizeof(ka.sa_mask));
+		*(uint64_t *)&ka.sa_mask = ALLSIGS;
 		hard = 0;
 	}
 	libcsigaction(s, &ka, NULL);

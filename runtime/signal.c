@@ -222,7 +222,7 @@ static void onthread(int s, siginfo_t *info, ucontext_t *uc)
 		sigdefault(s);
 		return;
 	}
-	uint64_t mask = *ucmask(uc) | handlermask(&a, s);
+	uint64_t mask = (*ucmask(uc) | handlermask(&a, s)) & ALLSIGS;
 	SC4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
 	a.fn(s, info, uc);
 }

@@ -127,7 +127,7 @@ static void openmask(struct m *mp)
 	set &= blockedbyall();
 	atomic_store(&sigs.closed, set);
 	sigleave(saved);
-	setsigmask(mp, set | atomic_load(&sigs.quiet) | SIGBIT(32) | SIGBIT(33));
+	setsigmask(mp, set | atomic_load(&sigs.quiet) | SIGBIT(32));
 	atomic_store(&sigs.sysmon, mp->sigmask);
 }
 

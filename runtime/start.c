@@ -101,6 +101,7 @@ static int start(void)
 		return refuse("no epoll descriptor", err);
 	siginit();
 	schedtraceinit();
+	allthreadsinit();
 	if (first) {
 		struct g *gp = sched.maing;
 		if (gp == NULL && (gp = galloc()) == NULL)
@@ -146,6 +147,7 @@ int schedinit(void)
  */
 void forkprepare(void)
 {
+	allthreadslock();
 	lock(&startlock);
 	lock(&sched.allglock);
 	lock(&sched.gflock);
@@ -163,6 +165,7 @@ static void forkunlock(void)
 	unlock(&sched.gflock);
 	unlock(&sched.allglock);
 	unlock(&startlock);
+	allthreadsunlock();
 	fdshareall();
 }
 

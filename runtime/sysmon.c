@@ -301,7 +301,7 @@ static noreturn void sysmon(void)
 void sysmonstart(void)
 {
 	struct m *mp = mnew();
-	uint64_t all = ~(uint64_t)0, old;
+	uint64_t all = ALLSIGS, old;
 
 	if (mp == NULL)
 		throw("no memory for sysmon");

@@ -136,7 +136,7 @@ static int realthread(void *(*fn)(void *), void *arg, char *stack, size_t stacks
 	int (*setsize)(pthread_attr_t *, size_t) = libcown("pthread_attr_setstacksize");
 	int (*attrdestroy)(pthread_attr_t *) = libcown("pthread_attr_destroy");
 	pthread_attr_t attr;
-	uint64_t all = ~0ul, old;
+	uint64_t all = ALLSIGS, old;
 	pthread_t t;
 	int err;
 
