@@ -69,6 +69,18 @@ bool gexitinit(void)
 	       libc.resclose && libc.keys;
 }
 
+/* The first block is in the TCB; it is cleared with it. */
+static void tsdfree(char *tcb)
+{
+	struct keydata **blocks = (struct keydata **)(tcb + tlslayout.specific);
+
+	for (size_t i = 1; i < NBLOCKS; i++) {
+		free(blocks[i]);
+		blocks[i] = NULL;
+	}
+	*(bool *)(tcb + tlslayout.specificused) = false;
+}
+
 /* pthread_setspecific's destructors: what nptl does at a thread's end, on its own data. */
 static void tsddestroy(char *tcb)
 {
@@ -97,12 +109,7 @@ static void tsddestroy(char *tcb)
 			}
 		}
 	}
-	/* The first block is in the TCB; it is cleared with it. */
-	for (size_t i = 1; i < NBLOCKS; i++) {
-		free(blocks[i]);
-		blocks[i] = NULL;
-	}
-	*used = false;
+	tsdfree(tcb);
 }
 
 /*
@@ -157,6 +164,15 @@ void tlsexit(struct g *gp)
 	/* main's shell is not used again, and libc may still run atexit handlers on it. */
 	if (gp && gp->area)
 		dtvfree(tcb);
+}
+
+void tlsdrop(struct g *gp)
+{
+	if (gp->area == NULL)
+		return;
+	tsdfree(gp->tcb);
+	libcfree(gp->tcb);
+	dtvfree(gp->tcb);
 }
 
 /*

@@ -75,6 +75,8 @@ int gojoin(struct g *gp, void **retval, uint64_t deadline);
 int godetach(struct g *gp); /* 0 or -EINVAL */
 /* Ends the calling G by unwinding its stack: cleanup handlers, C++ destructors (pthread_exit). */
 _Noreturn void gounwind(void *retval);
+/* Ends it as the kernel ends a thread, by SYS_exit: nothing of it runs any more, its joiner gets NULL. */
+_Noreturn void goexitraw(int status);
 /*
  * Binds the calling G to the kernel thread it runs on until unlockosthread() as often (Go's LockOSThread): what the
  * kernel keeps by thread stays with the G. A G that ends bound takes its kernel thread along. Returns that thread's kernel
@@ -110,7 +112,9 @@ enum waitreason {
 };
 
 enum {
-	FUTEX_INTR = 1, /* a signal handler without SA_RESTART ends the wait with -EINTR */
+	FUTEX_INTR = 1,	      /* a signal handler without SA_RESTART ends the wait with -EINTR */
+	FUTEX_INTRANY = 2,    /* any handler does */
+	FUTEX_NOCANCEL = 4,   /* no cancellation point: a request does not end it */
 };
 /* Or'ed into flags: the reason, and where the word that is waited on lies in the object which a dump should name. */
 #define FUTEX_WHY(why, offset) ((unsigned)(why) << 8 | (unsigned)(offset) << 16)
@@ -131,6 +135,20 @@ int futexwaitunlock(const void *addr, _Atomic uint32_t *count, void (*unlock)(vo
 		    uint64_t deadline, unsigned flags);
 /* Wakes up to n waiters, oldest first; returns how many. Any thread; async-signal-safe by deferral. */
 int futexwake(const void *addr, int n);
+/* The same for those only who share a bit (never 0) with the other side. */
+int futexwaitbits(_Atomic uint32_t *addr, uint32_t expect, uint64_t deadline, unsigned flags, uint32_t bits);
+int futexwakebits(const void *addr, int n, uint32_t bits);
+/*
+ * Wakes up to nwake of addr's waiters and has up to nmove more of them wait on `to`, all at once to any other waker.
+ * Returns how many were woken, *moved how many were moved; -EAGAIN if expect is not nil and *addr is not *expect. Any
+ * thread. Not for waiters of futexwaitunlock().
+ */
+int futexrequeue(_Atomic uint32_t *addr, int nwake, const void *to, int nmove, const uint32_t *expect, int *moved);
+/*
+ * futex(2) of the program's (futex.c): the result or -errno. Private waits park and meet others of ours and of the
+ * kernel; all else is the kernel's. (parks)
+ */
+long gofutex(uint32_t *addr, int op, uint32_t val, uintptr_t timeout, uint32_t *addr2, uint32_t val3);
 
 /* ---- loading (tlsdl.c, arch/) -------------------------------------------------------------------- */
 /* Around the program's dlopen(): new modules' static TLS is initialised in every G. any thread */

@@ -1065,16 +1065,36 @@ static noreturn void goexit0(struct g *gp)
 	schedule(mp);
 }
 
-/* The calling G is done: its destructors have run, its value is in gp->retval. */
-noreturn void goexit(struct g *gp)
+static noreturn void goexit1(struct g *gp)
 {
-	/* The last thread's end is the process's: atexit handlers and all, as program code. */
-	if (atomic_fetch_sub(&sched.ngs, 1) == 1)
-		libcexit(0);
 	struct m *mp = exitforeign();
 
 	sigexit(gp);
 	timerdel(&gp->timer);
 	mcall(gp, &mp->g0, goexit0);
 	__builtin_unreachable();
+}
+
+/* The calling G is done: its destructors have run, its value is in gp->retval. */
+noreturn void goexit(struct g *gp)
+{
+	/* The last thread's end is the process's: atexit handlers and all, as program code. */
+	if (atomic_fetch_sub(&sched.ngs, 1) == 1) {
+		if (atomic_load(&sched.exitedraw))
+			SC1(SYS_exit_group, 0);
+		libcexit(0);
+	}
+	goexit1(gp);
+}
+
+noreturn void goexitraw(int status)
+{
+	struct g *gp = getg();
+
+	tlsdrop(gp);
+	gp->retval = NULL;
+	atomic_store(&sched.exitedraw, true);
+	if (atomic_fetch_sub(&sched.ngs, 1) == 1)
+		SC1(SYS_exit_group, status); /* the last one's counts, since Linux 6.0 */
+	goexit1(gp);
 }

@@ -263,6 +263,7 @@ int tlsnew(struct g *gp);	    /* a TCB in gp's area; sets gp->tid, its runtime_g
 void tlsreset(struct g *gp);	    /* a recycled one: as new, but keeps libc's malloc cache */
 void tlsmain(struct g *gp, bool isfork); /* adopt the calling kernel thread's TCB as gp's */
 void tlsexit(struct g *gp);	    /* on gp, last of all: thread_local and TSD destructors, libc's leftovers */
+void tlsdrop(struct g *gp);	    /* the same without destructors: it ended by SYS_exit */
 void gostart(struct g *gp);	    /* first C function of a G: runs gp->fn, ends in goexit() */
 bool gexitinit(void);		    /* libc's names a thread's end needs. From tlsinit() */
 void unwindmain(struct g *gp);	    /* makes main's forced unwind end in our hands. gexit.c */
@@ -360,6 +361,7 @@ struct sched {
 	struct g *_Atomic allgs; /* linked by alllink; append-only */
 	struct m *_Atomic allms;
 	_Atomic int64_t ngs; /* threads alive, main included */
+	_Atomic bool exitedraw; /* some G has left by SYS_exit: libc still counts it as alive */
 	_Atomic uint64_t goidgen;
 
 	_Atomic bool started;

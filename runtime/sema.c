@@ -16,16 +16,21 @@
  * A waker takes a waiter off the queue only if it wins the waiter's park
  * (parkclaim); one that timed out at the same moment does not swallow the wake-up.
  *
+ * Requeueing moves a waiter to another address while it sleeps: w->addr is written under the locks of both
+ * buckets, so it holds still under either, and a waiter that takes itself off looks again once it has the lock
+ * of the bucket it believes to be in. Between the two queues there is no moment in which a waker finds it in neither.
+ *
  * Blocks: futexwait parks the G (blocks a foreign thread's M). futexwake blocks nobody. Lock rank: bucket
- * locks are taken with no other runtime lock held, and goready (which may take sched.lock) is called after
- * they are dropped, for at most a batch of waiters at a time.
+ * locks are taken with no other runtime lock held (two of them by futexrequeue only, the lower one first), and goready
+ * (which may take sched.lock) is called after they are dropped, for at most a batch of waiters at a time.
  */
 #include "runtime.h"
 #include <linux/futex.h>
 #include <sys/syscall.h>
 
 struct waiter {
-	uintptr_t addr;
+	_Atomic uintptr_t addr; /* written before it is queued, then by futexrequeue */
+	uint32_t bits;		/* a waker's must meet them */
 	struct waiter *next;	/* queue of this address */
 	struct waiter *tail;	/* of the queue; in its first waiter only */
 	struct waiter *nextaddr; /* bucket's list; in first waiters only */
@@ -60,15 +65,14 @@ static bool alone(void)
 	return single != NULL && *single != 0;
 }
 
-static int alonewait(_Atomic uint32_t *addr, uint32_t expect, uint64_t deadline, unsigned flags)
+static int alonewait(_Atomic uint32_t *addr, uint32_t expect, uint64_t deadline, unsigned flags, uint32_t bits)
 {
 	struct timespec ts = {(time_t)(deadline / 1000000000u), (long)(deadline % 1000000000u)};
 	long r;
 
 	do
-		r = SC6(SYS_futex, addr, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expect, deadline ? &ts : NULL, 0,
-			FUTEX_BITSET_MATCH_ANY);
-	while (r == -EINTR && !(flags & FUTEX_INTR));
+		r = SC6(SYS_futex, addr, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expect, deadline ? &ts : NULL, 0, bits);
+	while (r == -EINTR && !(flags & (FUTEX_INTR | FUTEX_INTRANY)));
 	return (int)r;
 }
 
@@ -77,20 +81,25 @@ static struct bucket *bucketof(uintptr_t addr)
 	return &table[(addr >> 3) * 0x9E3779B97F4A7C15u >> 54];
 }
 
+static uintptr_t addrof(const struct waiter *w)
+{
+	return atomic_load_explicit(&w->addr, memory_order_relaxed);
+}
+
 /* ---- queues; bucket lock held ------------------------------------------------------------------ */
 
 static struct waiter **findaddr(struct bucket *b, uintptr_t addr)
 {
 	struct waiter **pw = &b->addrs;
 
-	while (*pw != NULL && (*pw)->addr != addr)
+	while (*pw != NULL && addrof(*pw) != addr)
 		pw = &(*pw)->nextaddr;
 	return pw;
 }
 
 static void enqueue(struct bucket *b, struct waiter *w)
 {
-	struct waiter *first = *findaddr(b, w->addr);
+	struct waiter *first = *findaddr(b, addrof(w));
 
 	w->next = NULL;
 	w->queued = true;
@@ -110,12 +119,12 @@ static void enqueue(struct bucket *b, struct waiter *w)
 static void unqueue(struct bucket *b, struct waiter *w, struct waiter *prev)
 {
 	if (prev != NULL) {
-		struct waiter *first = *findaddr(b, w->addr);
+		struct waiter *first = *findaddr(b, addrof(w));
 		prev->next = w->next;
 		if (first->tail == w)
 			first->tail = prev;
 	} else {
-		struct waiter **pw = findaddr(b, w->addr);
+		struct waiter **pw = findaddr(b, addrof(w));
 		if (w->next != NULL) {
 			w->next->tail = w->tail;
 			w->next->nextaddr = w->nextaddr;
@@ -132,11 +141,20 @@ static void unqueue(struct bucket *b, struct waiter *w, struct waiter *prev)
 /* ---- waiting ----------------------------------------------------------------------------------- */
 
 /* A waiter that was not woken by futexwake takes itself off. */
-static void dequeue(struct bucket *b, struct waiter *w)
+static void dequeue(struct waiter *w)
 {
-	lockshort(&b->lock);
+	struct bucket *b;
+
+	for (;;) {
+		uintptr_t addr = addrof(w);
+		b = bucketof(addr);
+		lockshort(&b->lock);
+		if (likely(addr == addrof(w)))
+			break;
+		unlockshort(&b->lock); /* requeued meanwhile */
+	}
 	if (w->queued) {
-		struct waiter *prev = NULL, *x = *findaddr(b, w->addr);
+		struct waiter *prev = NULL, *x = *findaddr(b, addrof(w));
 		while (x != w) {
 			prev = x;
 			x = x->next;
@@ -147,7 +165,7 @@ static void dequeue(struct bucket *b, struct waiter *w)
 }
 
 /* A foreign thread sleeps in the kernel. w->word: 0 waiting, 1 woken. */
-static int threadsleep(struct bucket *b, struct waiter *w, uint64_t deadline, unsigned flags)
+static int threadsleep(struct waiter *w, uint64_t deadline, unsigned flags)
 {
 	struct timespec ts = {(time_t)(deadline / 1000000000u), (long)(deadline % 1000000000u)};
 	int err = 0;
@@ -156,7 +174,7 @@ static int threadsleep(struct bucket *b, struct waiter *w, uint64_t deadline, un
 		/* WAIT_BITSET takes an absolute CLOCK_MONOTONIC time. */
 		long r = SC6(SYS_futex, &w->word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, 0,
 			     deadline ? &ts : NULL, 0, FUTEX_BITSET_MATCH_ANY);
-		if (r == -ETIMEDOUT || (r == -EINTR && (flags & FUTEX_INTR))) {
+		if (r == -ETIMEDOUT || (r == -EINTR && (flags & (FUTEX_INTR | FUTEX_INTRANY)))) {
 			err = (int)r;
 			break;
 		}
@@ -164,7 +182,7 @@ static int threadsleep(struct bucket *b, struct waiter *w, uint64_t deadline, un
 	if (err != 0) {
 		uint64_t all = ALLSIGS, old;
 		SC4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, 8);
-		dequeue(b, w);
+		dequeue(w);
 		SC4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8);
 		/* Unlinked by a waker that got ahead of us: then we were woken. */
 		if (atomic_load_explicit(&w->word, memory_order_acquire) != 0)
@@ -176,17 +194,18 @@ static int threadsleep(struct bucket *b, struct waiter *w, uint64_t deadline, un
 static int sleepon(struct waiter *w, _Atomic uint32_t *check, uint32_t expect, void (*unlockfn)(void *),
 		   void *arg, uint64_t deadline, unsigned flags)
 {
-	struct bucket *b = bucketof(w->addr);
+	const uintptr_t addr = addrof(w);
+	struct bucket *b = bucketof(addr);
 	struct g *gp = getg();
 	uint64_t allsigs = ALLSIGS, oldsigs;
 	int err;
 
 	if (unlikely(gp == NULL && alone())) {
 		if (check != NULL)
-			return alonewait(check, expect, deadline, flags);
+			return alonewait(check, expect, deadline, flags, w->bits);
 		atomic_fetch_add_explicit(w->count, 1, memory_order_relaxed);
 		unlockfn(arg);
-		int r = alonewait(&w->word, 0, deadline, flags);
+		int r = alonewait(&w->word, 0, deadline, flags, ~0u);
 		atomic_fetch_sub_explicit(w->count, 1, memory_order_relaxed);
 		return r;
 	}
@@ -196,6 +215,7 @@ static int sleepon(struct waiter *w, _Atomic uint32_t *check, uint32_t expect, v
 	else
 		SC4(SYS_rt_sigprocmask, SIG_SETMASK, &allsigs, &oldsigs, 8);
 again:
+	atomic_store_explicit(&w->addr, addr, memory_order_relaxed); /* where it was requeued from */
 	w->gp = gp;
 	atomic_store_explicit(&w->word, 0, memory_order_relaxed);
 	if (gp != NULL)
@@ -217,18 +237,21 @@ again:
 		unlockfn(arg);
 	if (gp == NULL) {
 		SC4(SYS_rt_sigprocmask, SIG_SETMASK, &oldsigs, NULL, 8);
-		err = threadsleep(b, w, deadline, flags);
+		err = threadsleep(w, deadline, flags);
 		return err;
 	}
-	enum wakereason r = gopark(gp, (enum waitreason)(flags >> 8 & 0xff), w->addr - (flags >> 16), deadline);
+	enum wakereason r = gopark(gp, (enum waitreason)(flags >> 8 & 0xff), addr - (flags >> 16), deadline);
 	if (r == WakeReady) {
 		enterforeign();
 		return 0;
 	}
-	dequeue(b, w);
+	dequeue(w);
 	err = r == WakeTimeout ? -ETIMEDOUT : -EINTR;
 	int ran = enterforeign(); /* runs the handlers */
-	if (r == WakeSignal && !((flags & FUTEX_INTR) && ran == EINTR)) {
+	bool ends = r == WakeCancel ? !(flags & FUTEX_NOCANCEL)
+				    : ran == EINTR ? (flags & (FUTEX_INTR | FUTEX_INTRANY)) != 0
+						   : ran != 0 && (flags & FUTEX_INTRANY);
+	if (r != WakeTimeout && !ends) {
 		/* A wait that signals do not end: back to the queue, unless what we wait for has come. */
 		if (unlockfn != NULL)
 			return 0; /* POSIX lets a condition wait return after a handler */
@@ -240,7 +263,12 @@ again:
 
 int futexwait(_Atomic uint32_t *addr, uint32_t expect, uint64_t deadline, unsigned flags)
 {
-	struct waiter w = {.addr = (uintptr_t)addr};
+	return futexwaitbits(addr, expect, deadline, flags, ~0u);
+}
+
+int futexwaitbits(_Atomic uint32_t *addr, uint32_t expect, uint64_t deadline, unsigned flags, uint32_t bits)
+{
+	struct waiter w = {.addr = (uintptr_t)addr, .bits = bits};
 
 	if (flags >> 8 == 0)
 		flags |= FUTEX_WHY(WaitFutex, 0);
@@ -250,7 +278,7 @@ int futexwait(_Atomic uint32_t *addr, uint32_t expect, uint64_t deadline, unsign
 int futexwaitunlock(const void *addr, _Atomic uint32_t *count, void (*unlockfn)(void *), void *arg,
 		    uint64_t deadline, unsigned flags)
 {
-	struct waiter w = {.addr = (uintptr_t)addr, .count = count};
+	struct waiter w = {.addr = (uintptr_t)addr, .bits = ~0u, .count = count};
 
 	if (flags >> 8 == 0)
 		flags |= FUTEX_WHY(WaitCond, 0);
@@ -259,58 +287,158 @@ int futexwaitunlock(const void *addr, _Atomic uint32_t *count, void (*unlockfn)(
 
 /* ---- waking ------------------------------------------------------------------------------------ */
 
-int futexwake(const void *addr, int n)
-{
-	struct bucket *b = bucketof((uintptr_t)addr);
-	uint64_t allsigs = ALLSIGS, oldsigs;
-	struct g *gp = getg();
-	int woken = 0;
+/* Waiters that were taken off a queue, to be woken once its lock is dropped. */
+struct woken {
+	struct g *ready[64];
+	_Atomic uint32_t *asleep[16]; /* kernel threads, by the word they sleep on */
+	uint32_t nready, nasleep;
+};
 
-	if (unlikely(gp == NULL && alone()))
-		return (int)SC3(SYS_futex, addr, FUTEX_WAKE_PRIVATE, n);
-	if (gp != NULL)
+static bool wokenfull(const struct woken *l)
+{
+	return l->nready == nelem(l->ready) || l->nasleep == nelem(l->asleep);
+}
+
+/* Lock held. Takes w, behind prev, off its queue; true if that is what ends its wait. */
+static bool takewaiter(struct bucket *b, struct waiter *w, struct waiter *prev, struct woken *l)
+{
+	/* Read before the claim: a G that is not yet parked may return at once after it, but only
+	 * through dequeue() if somebody else won, which waits for our lock. */
+	struct g *gp = w->gp;
+	uint64_t ticket = w->ticket;
+	bool parked;
+
+	unqueue(b, w, prev);
+	if (gp == NULL) {
+		/* The record may be gone after the store: the address alone is used, and a stray wake is harmless. */
+		l->asleep[l->nasleep++] = &w->word;
+		atomic_store_explicit(&w->word, 1, memory_order_release);
+		return true;
+	}
+	if (!parkclaim(gp, ticket, WakeReady, &parked))
+		return false;
+	if (parked)
+		l->ready[l->nready++] = gp;
+	return true;
+}
+
+static void wakeall(struct woken *l)
+{
+	for (uint32_t i = 0; i < l->nready; i++)
+		goready(l->ready[i]);
+	for (uint32_t i = 0; i < l->nasleep; i++)
+		SC3(SYS_futex, l->asleep[i], FUTEX_WAKE_PRIVATE, 1);
+	l->nready = l->nasleep = 0;
+}
+
+/* Around the work on queues: no handler of the program's runs in between. */
+static void enter(uint64_t *saved)
+{
+	uint64_t all = ALLSIGS;
+
+	if (getg() != NULL)
 		exitforeign();
 	else
-		SC4(SYS_rt_sigprocmask, SIG_SETMASK, &allsigs, &oldsigs, 8);
+		SC4(SYS_rt_sigprocmask, SIG_SETMASK, &all, saved, 8);
+}
+
+static void leave(const uint64_t *saved)
+{
+	if (getg() != NULL)
+		enterforeign();
+	else
+		SC4(SYS_rt_sigprocmask, SIG_SETMASK, saved, NULL, 8);
+}
+
+int futexwake(const void *addr, int n)
+{
+	return futexwakebits(addr, n, ~0u);
+}
+
+int futexwakebits(const void *addr, int n, uint32_t bits)
+{
+	struct bucket *b = bucketof((uintptr_t)addr);
+	struct woken list;
+	uint64_t saved;
+	int woken = 0;
+
+	if (unlikely(getg() == NULL && alone()))
+		return (int)SC6(SYS_futex, addr, FUTEX_WAKE_BITSET | FUTEX_PRIVATE_FLAG, n, 0, 0, bits);
+	list.nready = list.nasleep = 0;
+	enter(&saved);
 	for (bool more = true; more && woken < n;) {
-		struct g *ready[64];
-		int nready = 0;
 		more = false;
 		lockshort(&b->lock);
-		struct waiter *w;
-		while (woken < n && (w = *findaddr(b, (uintptr_t)addr)) != NULL) {
-			if (nready == (int)nelem(ready)) {
+		struct waiter *prev = NULL, *w = *findaddr(b, (uintptr_t)addr), *next;
+		for (; woken < n && w != NULL; w = next) {
+			if (wokenfull(&list)) {
 				more = true;
 				break;
 			}
-			bool parked = false;
-			struct g *wgp = w->gp;
-			if (wgp == NULL) {
-				unqueue(b, w, NULL);
-				atomic_store_explicit(&w->word, 1, memory_order_release);
-				/* The record may be gone: the address alone is used, and a stray wake is harmless. */
-				SC3(SYS_futex, &w->word, FUTEX_WAKE_PRIVATE, 1);
-				woken++;
-				continue;
-			}
-			/* Read before the claim: a G that is not yet parked may return at once after it, but only
-			 * through dequeue() if somebody else won, which waits for our lock. */
-			uint64_t ticket = w->ticket;
-			unqueue(b, w, NULL);
-			if (!parkclaim(wgp, ticket, WakeReady, &parked))
-				continue;
-			woken++;
-			if (parked)
-				ready[nready++] = wgp;
+			next = w->next;
+			if (w->bits & bits)
+				woken += takewaiter(b, w, prev, &list);
+			else
+				prev = w;
 		}
 		unlockshort(&b->lock);
-		for (int i = 0; i < nready; i++)
-			goready(ready[i]);
+		wakeall(&list);
 	}
-	if (gp != NULL)
-		enterforeign();
-	else
-		SC4(SYS_rt_sigprocmask, SIG_SETMASK, &oldsigs, NULL, 8);
+	leave(&saved);
+	return woken;
+}
+
+/* Locks held. Moves w, behind prev in from's queue, to the end of addr's, in to. */
+static void move(struct bucket *from, struct waiter *w, struct waiter *prev, struct bucket *to, uintptr_t addr)
+{
+	unqueue(from, w, prev);
+	atomic_store_explicit(&w->addr, addr, memory_order_relaxed);
+	enqueue(to, w);
+}
+
+int futexrequeue(_Atomic uint32_t *addr, int nwake, const void *to, int nmove, const uint32_t *expect, int *moved)
+{
+	struct bucket *b = bucketof((uintptr_t)addr), *b2 = bucketof((uintptr_t)to);
+	struct woken list;
+	uint64_t saved;
+	int woken = 0;
+
+	list.nready = list.nasleep = 0;
+	*moved = 0;
+	enter(&saved);
+	for (bool more = true; more;) {
+		more = false;
+		lockshort(b < b2 ? &b->lock : &b2->lock);
+		if (b != b2)
+			lockshort(b < b2 ? &b2->lock : &b->lock);
+		if (expect != NULL && atomic_load_explicit(addr, memory_order_seq_cst) != *expect)
+			woken = -EAGAIN;
+		expect = NULL; /* of a long list the first look decides */
+		struct waiter *prev = NULL, *w = *findaddr(b, (uintptr_t)addr), *next;
+		for (; woken >= 0 && w != NULL; w = next) {
+			next = w->next;
+			if (woken < nwake) {
+				if (wokenfull(&list)) {
+					more = true;
+					break;
+				}
+				woken += takewaiter(b, w, prev, &list);
+			} else if (*moved < nmove) {
+				(*moved)++;
+				if ((uintptr_t)to != (uintptr_t)addr)
+					move(b, w, prev, b2, (uintptr_t)to);
+				else
+					prev = w;
+			} else {
+				break;
+			}
+		}
+		if (b != b2)
+			unlockshort(&b2->lock);
+		unlockshort(&b->lock);
+		wakeall(&list);
+	}
+	leave(&saved);
 	return woken;
 }
 

@@ -219,6 +219,7 @@ void forkchild(void)
 		return;
 	}
 	atomic_store(&sched.started, false);
+	atomic_store(&sched.exitedraw, false);
 	foreachg(forget, gp);
 	for (int32_t i = 0; i < gomaxprocs; i++)
 		allp[i]->ntimers = 0;

@@ -71,7 +71,10 @@ EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 	struct newattr na = defaults;
 	int err;
 
-	if (schedinit() != 0 || (attr != NULL && wantskernel(attr)))
+	if (schedinit() != 0)
+		return REAL(pthread_create)(thread, attr, fn, arg);
+	syscallstart();
+	if (attr != NULL && wantskernel(attr))
 		return REAL(pthread_create)(thread, attr, fn, arg);
 	if (attr != NULL)
 		takeattr(&na, attr);

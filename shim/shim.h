@@ -31,6 +31,9 @@ void realinit(void);
 #define REALFN(name) (likely(real_.name) ? real_.name : (realinit(), real_.name))
 #define REAL(name) (*REALFN(name))
 
+/* The pool has started: syscall() looks at what it is asked for. syscall.c */
+void syscallstart(void);
+
 /* In each wrapper that is a cancellation point, on entry; after a wait that gave EINTR. */
 static inline void testcancel(void)
 {
