@@ -1,40 +1,56 @@
 /* SPDX-License-Identifier: MIT
  *
- * cancel.c: pthread_cancel of a G.
+ * cancel.c: pthread_cancel.
  *
- * libc does what it can see: its pthread_cancel() sets the bit in the G's struct pthread, and its cancellation points,
- * pthread_testcancel() and unwinding act on it as for any thread. What it cannot do is wake the G: it
- * would signal a thread id that no kernel thread has. So a G that is asked to end is poked like one that has a signal (see
- * sigqueue.c), until it has noticed: parked, it is woken with WakeCancel, its call says EINTR, and the wrapper asks
- * pthread_testcancel(); blocked in the kernel inside a cancellation point of libc, which allows asynchronous
- * cancellation for that long, or computing with it allowed, its M gets libc's signal; blocked in a system call of
- * ours, the call is made to say EINTR. A wrapper that is a cancellation point
- * also looks at the bit on entry (gocancelled()).
+ * libc does what it can see: its pthread_cancel() sets bits in the thread's struct pthread, and its
+ * cancellation points, pthread_testcancel() and unwinding act on them as for any thread. What it
+ * cannot do is reach a G: its signal would go to a thread id that no kernel thread has. So a G that
+ * is asked to end is poked like one that has a signal (sigqueue.c), until it has noticed:
  *
- * libc's handler of that signal would unwind in the runtime too, and mark whoever it finds as cancelled: ours stands
- * before it, and asks pthread_testcancel() where that is safe.
+ *   parked           woken with WakeCancel; its call says EINTR, and the wrapper asks
+ *                    pthread_testcancel(), off all queues and with its mutex again. If the call is
+ *                    no cancellation point it waits on, unless the type is asynchronous (goasync())
+ *   in our syscall   that is a point (gopoint()): its M is interrupted, the call says EINTR
+ *   in libc's        point: libc allows asynchronous cancellation for that long; as the next
+ *   computing        if its type is asynchronous, its M is interrupted and unwinds from there
+ *   anything else    nothing: it will come to a point, which looks at the bit before it waits
  *
- * gp->cancel: 0, 1 asked, 2 has noticed (or need not be woken any more). Set to 1 by the canceller, to 2 by who wakes it.
+ * No request is lost. The bit is set before the first poke, and the G stays on the nag list, poked
+ * at every tick of sysmon's, for as long as it may be interrupted and has not noticed. So a point
+ * that has just looked at the bit, and is about to park or to enter the kernel, is found there by a
+ * later poke; no fence is needed in the points. gp->cancel: 0, 1 asked, 2 has noticed. It is 2 only
+ * after a park was claimed with WakeCancel, whose wait then tells its wrapper; from there on every
+ * point that the G comes to looks at the bit first. Asynchronous ones are never taken as noticed.
  *
- * Where libc keeps "disabled" and "asynchronous" in struct pthread is found by changing them and looking.
+ * No wake-up is swallowed. Being woken and being cancelled are claims of the same park (park.c): a
+ * waiter that learns of its cancellation was not given anything, and who gives it something a
+ * moment later finds it gone and takes the next. One that has been woken returns what it got, as if
+ * the request had come later: a descriptor from accept(), a byte, a post. A marked system call of
+ * ours is interrupted before it has begun, or by the kernel, never after it has a result.
+ *
+ * libc's handler of its signal would unwind in the runtime too, and mark whoever it finds as
+ * cancelled: ours stands before it, and acts only in program code and libc's, on the G that the
+ * signal finds, if that one is to be cancelled.
+ *
+ * Threads that are no G get libc's signal by libc, but it is sent only to those that allow
+ * asynchronous cancellation, which our waits do not. threadcancel() looks for them in the queues of
+ * sema.c instead, under the lock under which they enter and leave. They look at the bit after they
+ * have queued, so one of the two sees the other. An asynchronous one that is interrupted in our
+ * queue must not unwind from there: the handler leaves a note in the word it sleeps on.
+ *
+ * A G that is cancelled on libc's way into a call that our wrapper has marked leaves it marked:
+ * that holds until it parks or ends.
+ *
+ * Rejected: asynchronous cancellation whenever a G leaves the runtime (half-way through an unlock
+ * it would take the wake-ups of others along); allowing asynchronous cancellation around our own
+ * waits as libc does (a result that comes at the same moment is lost: descriptors leak).
  */
 #include "runtime.h"
 #include <pthread.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 
-enum { SIGCANCEL = 32, CANCELED = 8, EXITING = 16, NOBODY = 1 << 30 /* no kernel thread's id */ };
-
-struct where {
-	ptrdiff_t off;
-	uint8_t bits; /* that change between the two values */
-	uint8_t set;  /* their value in the state we ask for */
-};
-
-ptrdiff_t runtime_cancel __attribute__((visibility("hidden")));
-static struct where disabled, async;
-static mutex initlock;
+enum { SIGCANCEL = 32, NOBODY = 1 << 30 /* no kernel thread's id */ };
 
 /* The kernel's struct sigaction. */
 struct ksigaction {
@@ -46,165 +62,119 @@ struct ksigaction {
 static struct ksigaction libcs;
 static void (*libctestcancel)(void);
 
-static bool is(struct g *gp, const struct where *w)
+/* Never unmapped; nil while the G has none. */
+static void *tcbof(struct g *gp)
 {
-	uint8_t v = __atomic_load_n((uint8_t *)gp->tcb + w->off, __ATOMIC_RELAXED);
-
-	return (v & w->bits) == w->set;
-}
-
-static int word(struct g *gp)
-{
-	return __atomic_load_n((int *)((char *)gp->tcb + tlslayout.cancelhandling), __ATOMIC_RELAXED);
-}
-
-/* May it be interrupted now? */
-static bool acts(struct g *gp)
-{
-	return (word(gp) & (CANCELED | EXITING)) == CANCELED && !is(gp, &disabled);
+	return __atomic_load_n(&gp->tcb, __ATOMIC_RELAXED);
 }
 
 bool cancelpending(struct g *gp)
 {
-	return atomic_load(&gp->cancel) == 1 && acts(gp);
+	return atomic_load(&gp->cancel) == 1 && cancelacts(tcbof(gp));
 }
 
 void cancelnoticed(struct g *gp)
 {
-	atomic_store(&gp->cancel, 2);
+	void *tcb = tcbof(gp);
+
+	if (!cancelasync(tcb))
+		atomic_store(&gp->cancel, 2);
 }
 
 /* gp runs on mp: libc's signal, if something could come of it. */
 void cancelkick(struct g *gp, struct m *mp)
 {
-	if (is(gp, &async) || atomic_load(&gp->status) == Gsyscall)
+	void *tcb = tcbof(gp);
+
+	if (atomic_load_explicit(&gp->point, memory_order_relaxed) || cancelasync(tcb))
 		SC3(SYS_tgkill, SC0(SYS_getpid), atomic_load(&mp->procid), SIGCANCEL);
+}
+
+void gopoint(bool on)
+{
+	struct g *gp = getg();
+
+	if (gp != NULL)
+		atomic_store_explicit(&gp->point, on, memory_order_relaxed);
 }
 
 static void oncancel(int s, siginfo_t *info, void *ctx)
 {
 	struct g *gp = getg();
 	ucontext_t *uc = ctx;
-	bool insys = false;
 
-	if (gp != NULL) {
-		uintptr_t pc = SIGPC(uc);
-		if (gp->isg0 || gp->inruntime > 0 || gp->sigbusy)
-			return; /* it will be poked again */
-		insys = atomic_load_explicit(&gp->status, memory_order_relaxed) == Gsyscall;
-		if (!acts(gp))
-			return;
-		if (pc >= sigs.textlo && pc < sigs.texthi) {
-			/* A blocking system call of our own, about to begin or to be restarted: it says EINTR. */
-			if (insys)
-				sigskip(uc, -EINTR);
-			return;
-		}
-		if (!is(gp, &async))
-			return;
-	}
 	if (gp == NULL) {
-		libcs.fn(s, info, ctx);
+		/* Not in a vfork's child, which borrows this thread. */
+		if (runtime_vforked == NULL && !threadasync())
+			libcs.fn(s, info, ctx);
 		return;
 	}
+	/* In the runtime: it will be poked again. */
+	if (gp->isg0 || gp->inruntime > 0 || gp->sigbusy || !cancelacts(gp->tcb))
+		return;
+	bool insys = atomic_load_explicit(&gp->status, memory_order_relaxed) == Gsyscall;
+	uintptr_t pc = SIGPC(uc);
+	if (pc >= sigs.textlo && pc < sigs.texthi) {
+		/* A system call of our own, about to begin or to be restarted. */
+		if (insys && gp->point)
+			sigskip(uc, -EINTR);
+		return;
+	}
+	if (!cancelasync(gp->tcb))
+		return;
 	if (insys)
 		exitsyscall();
 	libctestcancel();
-	if (insys)
-		entersyscall();
 }
 
-/* ---- asking ------------------------------------------------------------------------------------------- */
+/* ---- asking
+ * ------------------------------------------------------------------------------------------- */
 
-static uint8_t before[4096];
-
-/* Which byte of the caller's TCB differs from what it was. */
-static bool differs(struct where *w, size_t n)
+/*
+ * libc loads libgcc_s.so, which may have to wait for the loader's lock, and installs its handler at
+ * its first pthread_cancel(): here of nobody. Then ours goes before it.
+ */
+void cancelinit(int (*real)(pthread_t))
 {
-	const uint8_t *tcb = gettls();
-	int found = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		if (tcb[i] == before[i])
-			continue;
-		w->off = (ptrdiff_t)i;
-		w->bits = tcb[i] ^ before[i];
-		w->set = tcb[i] & w->bits;
-		found++;
-	}
-	return found == 1;
-}
-
-static bool look(struct where *w, int (*setfn)(int, int *), int want)
-{
-	size_t n = tlslayout.tcbsize < sizeof(before) ? tlslayout.tcbsize : sizeof(before);
-	int old;
-	bool ok;
-
-	setfn(!want, &old);
-	memcpy(before, gettls(), n);
-	setfn(want, NULL);
-	ok = differs(w, n);
-	setfn(old, NULL);
-	return ok;
-}
-
-/* libc installs its handler at its first pthread_cancel(): here of nobody. Then ours goes before it. */
-static void overlay(int (*real)(pthread_t))
-{
+	int *tid = (int *)(tlstmpl.scratch + tlslayout.tid);
 	struct ksigaction k;
 
-	int *tid = (int *)(tlstmpl.scratch + tlslayout.tid), was = *tid;
 	*tid = NOBODY; /* else it does not even begin */
 	real((pthread_t)tlstmpl.scratch);
-	*tid = was;
-	*(int *)(tlstmpl.scratch + tlslayout.cancelhandling) = 0;
+	*tid = 0;
+	cancelunmark(tlstmpl.scratch);
+	libctestcancel = libcown("pthread_testcancel");
+	if (!cancelknown() || libctestcancel == NULL)
+		return;
 	SC4(SYS_rt_sigaction, SIGCANCEL, NULL, &libcs, 8);
 	k = libcs;
 	k.fn = oncancel;
 	k.flags |= SA_NODEFER; /* who is unwound does not return, and the M goes on */
 	SC4(SYS_rt_sigaction, SIGCANCEL, &k, NULL, 8);
+	cancelarm();
 }
 
-/* Once; in the runtime, so that no handler of the program's comes in between. */
-static bool cancelinit(int (*real)(pthread_t))
+int threadcancel(pthread_t thread, int (*real)(pthread_t))
 {
-	static bool done, ok;
+	int err = real(thread);
 
-	lock(&initlock);
-	if (!done) {
-		int (*state)(int, int *) = libcown("pthread_setcancelstate");
-		int (*type)(int, int *) = libcown("pthread_setcanceltype");
-		done = true;
-		ok = state && type && look(&disabled, state, PTHREAD_CANCEL_DISABLE) &&
-		     look(&async, type, PTHREAD_CANCEL_ASYNCHRONOUS);
-		libctestcancel = libcown("pthread_testcancel");
-		if (ok && libctestcancel != NULL) {
-			overlay(real);
-			runtime_cancel = tlslayout.cancelhandling;
-		}
-	}
-	unlock(&initlock);
-	return ok;
+	if (err == 0)
+		threadpoke((void *)thread);
+	return err;
 }
 
 int gocancel(struct g *gp, int (*real)(pthread_t))
 {
 	struct g *self = getg();
-	bool ok;
 
 	if (atomic_load(&gp->status) == Gdead)
 		return 0;
-	if (self != NULL)
-		exitforeign();
-	ok = cancelinit(real);
-	if (self != NULL)
-		enterforeign();
-	int err = real((pthread_t)gp->tcb); /* if it is the caller it may not come back; else what it says of the tid is wrong */
-	if (!ok || gp == self)
+	int err = real((pthread_t)gp->tcb); /* if it is the caller it may not come back; else what
+					       it says of the tid is wrong */
+	if (!cancelknown() || gp == self)
 		return gp == self ? -err : 0;
 	/* If asynchronous cancellation is allowed, libc leaves this to its handler. */
-	atomic_fetch_or((_Atomic int *)((char *)gp->tcb + tlslayout.cancelhandling), CANCELED);
+	cancelmark(gp->tcb);
 	if (self != NULL)
 		exitforeign();
 	atomic_store(&gp->cancel, 1);

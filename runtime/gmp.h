@@ -115,6 +115,7 @@ enum {
 	FUTEX_INTR = 1,	      /* a signal handler without SA_RESTART ends the wait with -EINTR */
 	FUTEX_INTRANY = 2,    /* any handler does */
 	FUTEX_NOCANCEL = 4,   /* no cancellation point: a request does not end it */
+	FUTEX_POINT = 8,      /* a cancellation point: a request that came before the wait ends it too */
 };
 /* Or'ed into flags: the reason, and where the word that is waited on lies in the object which a dump should name. */
 #define FUTEX_WHY(why, offset) ((unsigned)(why) << 8 | (unsigned)(offset) << 16)
@@ -213,8 +214,20 @@ void vforkleave(struct g *gp);
 
 /* ---- cancellation (cancel.c) ------------------------------------------------------------------ */
 
-/* Asks gp to end; real: libc's pthread_cancel. 0. May not return if gp is the caller. */
+/* Once, before the first of the others, in program code: it loads libgcc_s.so. real: libc's pthread_cancel */
+void cancelinit(int (*real)(pthread_t));
+/* Asks gp to end. 0. May not return if gp is the caller. */
 int gocancel(struct g *gp, int (*real)(pthread_t));
+/* The same for a thread that is no G. A positive errno, as libc says. any thread */
+int threadcancel(pthread_t thread, int (*real)(pthread_t));
+/* Asynchronous cancellation of the calling thread is due: where a wait is no cancellation point. */
+bool goasync(void);
+bool goasynctype(void); /* it is that thread's type. any thread */
+/*
+ * Around a system call of libgmp's own which is a cancellation point: while `on`, pthread_cancel() makes it say EINTR. (libc's
+ * calls allow asynchronous cancellation for as long; others must not be interrupted.)
+ */
+void gopoint(bool on);
 /* Has the calling thread been asked to end? pthread_testcancel() knows whether it may, and acts. */
 extern ptrdiff_t runtime_cancel __attribute__((visibility("hidden"))); /* 0: nobody has ever been */
 static inline bool gocancelled(void)

@@ -221,16 +221,16 @@ int gojoin(struct g *gp, void **retval, uint64_t deadline)
 {
 	uint32_t st = Joinable;
 
-	if (gp == getg())
-		return -EDEADLK;
 	if (deadline == 1 && atomic_load_explicit(&gp->status, memory_order_acquire) != Gdead)
 		return -EBUSY;
+	if (gp == getg())
+		return -EDEADLK;
 	if (atomic_compare_exchange_strong_explicit(&gp->joinstate, &st, Joining, memory_order_acq_rel,
 						    memory_order_acquire)) {
 		int err;
 		do
 			err = futexwait(&gp->joinword, 0, deadline,
-					FUTEX_INTR | FUTEX_WHY(WaitJoin, offsetof(struct g, joinword)));
+					FUTEX_INTR | FUTEX_POINT | FUTEX_WHY(WaitJoin, offsetof(struct g, joinword)));
 		/* 0 is no proof: the late wake-up of gp's former life (gdestroy) may have hit us. */
 		while (err != -ETIMEDOUT && !atomic_load(&gp->joinword) && !(err == -EINTR && gocancelled()));
 		if (err < 0 && err != -EAGAIN && atomic_load_explicit(&gp->joinword, memory_order_acquire) == 0) {

@@ -128,6 +128,7 @@ struct g {
 	bool sigdeliver;   /* owner: handlers may run although libgmp's own code is interrupted */
 	uint8_t sigran;	   /* owner: RAN_* since runsigs() began */
 	_Atomic uint8_t cancel; /* cancel.c */
+	_Atomic uint8_t point;	/* owner: in a marked system call that is a cancellation point; gopoint() */
 	uint32_t sighandled; /* owner: handlers that have run */
 	stack_t sigalt;	   /* owner: its alternate stack as the program knows it; ss_sp nil: none */
 
@@ -603,6 +604,19 @@ bool sigonalt(const struct g *gp, uintptr_t sp);
 bool cancelpending(struct g *gp); /* to be poked for */
 void cancelnoticed(struct g *gp);
 void cancelkick(struct g *gp, struct m *mp);
+/* cancelbits.c: of any thread */
+void cancelprobe(void);		      /* on the template thread */
+bool cancelknown(void);		      /* it has worked */
+bool cancelacts(const void *tcb);     /* it has been asked to end, and may. nil: no */
+bool cancelasync(const void *tcb);    /* its type is asynchronous */
+void cancelmark(void *tcb);	      /* it has been asked to end: as libc notes it */
+void cancelunmark(void *tcb);
+void cancelarm(void);		      /* from now on points look at the bit */
+void cancelmain(struct g *gp);	      /* the pool starts: gp may have been asked to end before */
+/* sema.c: a thread that is no G waits in a queue */
+enum { THREADWOKEN = 1, THREADCANCEL = 2 };
+void threadpoke(void *tcb);  /* if it does: it looks whether it has been asked to end. any thread */
+bool threadasync(void);	     /* the same for the calling thread, in a handler. False: it does not wait */
 void sigtramp(int s, siginfo_t *info, void *ctx); /* what the kernel enters (arch/); goes on to sigtrampoline() */
 void sigtrampoline(int s, siginfo_t *info, void *ctx);
 uintptr_t sigframe(int s, siginfo_t *info, void *ctx, uintptr_t frame); /* called by sigtramp */

@@ -36,7 +36,7 @@ struct waiter {
 	struct waiter *nextaddr; /* bucket's list; in first waiters only */
 	_Atomic uint32_t *count; /* the object's own number of waiters, or nil */
 	struct g *gp;		/* nil: a kernel thread, which sleeps on `word` */
-	uint64_t ticket;
+	uint64_t ticket;	/* of gp's park; of a kernel thread: its TCB */
 	_Atomic uint32_t word;
 	bool queued;
 };
@@ -164,13 +164,28 @@ static void dequeue(struct waiter *w)
 	unlockshort(&b->lock);
 }
 
-/* A foreign thread sleeps in the kernel. w->word: 0 waiting, 1 woken. */
-static int threadsleep(struct waiter *w, uint64_t deadline, unsigned flags)
+/* The calling kernel thread's record, while it is queued. Its own, handlers included. */
+static __thread struct waiter *sleeping __attribute__((tls_model("initial-exec")));
+
+/*
+ * A foreign thread sleeps in the kernel. w->word: 0 waiting, THREADWOKEN, THREADCANCEL: look whether to end. The latter
+ * is set under the bucket's lock, or by the thread's own handler: the record is alive.
+ */
+static int threadsleep(struct waiter *w, uint64_t deadline, unsigned flags, struct waiter *outer)
 {
 	struct timespec ts = {(time_t)(deadline / 1000000000u), (long)(deadline % 1000000000u)};
 	int err = 0;
+	uint32_t v;
 
-	while (atomic_load_explicit(&w->word, memory_order_acquire) == 0) {
+	while (((v = atomic_load_explicit(&w->word, memory_order_acquire)) & THREADWOKEN) == 0) {
+		if (unlikely(v & THREADCANCEL)) {
+			atomic_fetch_and(&w->word, ~(uint32_t)THREADCANCEL);
+			if (flags & FUTEX_NOCANCEL ? goasync() : cancelacts(gettls())) {
+				err = -EINTR;
+				break;
+			}
+			continue;
+		}
 		/* WAIT_BITSET takes an absolute CLOCK_MONOTONIC time. */
 		long r = SC6(SYS_futex, &w->word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, 0,
 			     deadline ? &ts : NULL, 0, FUTEX_BITSET_MATCH_ANY);
@@ -185,9 +200,10 @@ static int threadsleep(struct waiter *w, uint64_t deadline, unsigned flags)
 		dequeue(w);
 		SC4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8);
 		/* Unlinked by a waker that got ahead of us: then we were woken. */
-		if (atomic_load_explicit(&w->word, memory_order_acquire) != 0)
+		if (atomic_load_explicit(&w->word, memory_order_acquire) & THREADWOKEN)
 			err = 0;
 	}
+	sleeping = outer;
 	return err;
 }
 
@@ -218,8 +234,7 @@ again:
 	atomic_store_explicit(&w->addr, addr, memory_order_relaxed); /* where it was requeued from */
 	w->gp = gp;
 	atomic_store_explicit(&w->word, 0, memory_order_relaxed);
-	if (gp != NULL)
-		w->ticket = parkbegin(gp);
+	w->ticket = gp != NULL ? parkbegin(gp) : (uintptr_t)gettls();
 	lockshort(&b->lock);
 	if (check != NULL && atomic_load_explicit(check, memory_order_seq_cst) != expect) {
 		unlockshort(&b->lock);
@@ -236,9 +251,13 @@ again:
 	if (unlockfn != NULL)
 		unlockfn(arg);
 	if (gp == NULL) {
+		struct waiter *outer = sleeping;
+		sleeping = w;
+		/* After it is queued: who asks it to end later finds it there. */
+		if ((flags & FUTEX_POINT) && unlikely(gocancelled()))
+			atomic_fetch_or(&w->word, THREADCANCEL);
 		SC4(SYS_rt_sigprocmask, SIG_SETMASK, &oldsigs, NULL, 8);
-		err = threadsleep(w, deadline, flags);
-		return err;
+		return threadsleep(w, deadline, flags, outer);
 	}
 	enum wakereason r = gopark(gp, (enum waitreason)(flags >> 8 & 0xff), addr - (flags >> 16), deadline);
 	if (r == WakeReady) {
@@ -248,7 +267,7 @@ again:
 	dequeue(w);
 	err = r == WakeTimeout ? -ETIMEDOUT : -EINTR;
 	int ran = enterforeign(); /* runs the handlers */
-	bool ends = r == WakeCancel ? !(flags & FUTEX_NOCANCEL)
+	bool ends = r == WakeCancel ? !(flags & FUTEX_NOCANCEL) || goasync()
 				    : ran == EINTR ? (flags & (FUTEX_INTR | FUTEX_INTRANY)) != 0
 						   : ran != 0 && (flags & FUTEX_INTRANY);
 	if (r != WakeTimeout && !ends) {
@@ -312,7 +331,7 @@ static bool takewaiter(struct bucket *b, struct waiter *w, struct waiter *prev, 
 	if (gp == NULL) {
 		/* The record may be gone after the store: the address alone is used, and a stray wake is harmless. */
 		l->asleep[l->nasleep++] = &w->word;
-		atomic_store_explicit(&w->word, 1, memory_order_release);
+		atomic_fetch_or_explicit(&w->word, THREADWOKEN, memory_order_release);
 		return true;
 	}
 	if (!parkclaim(gp, ticket, WakeReady, &parked))
@@ -440,6 +459,37 @@ int futexrequeue(_Atomic uint32_t *addr, int nwake, const void *to, int nmove, c
 	}
 	leave(&saved);
 	return woken;
+}
+
+void threadpoke(void *tcb)
+{
+	uint64_t allsigs = ~(uint64_t)0, oldsigs;
+
+	/* Rare: all queues are looked through. */
+	SC4(SYS_rt_sigprocmask, SIG_SETMASK, &allsigs, &oldsigs, 8);
+	for (size_t i = 0; i < nelem(table); i++) {
+		lockshort(&table[i].lock);
+		for (struct waiter *a = table[i].addrs; a != NULL; a = a->nextaddr) {
+			for (struct waiter *w = a; w != NULL; w = w->next) {
+				if (w->gp != NULL || w->ticket != (uintptr_t)tcb)
+					continue;
+				atomic_fetch_or(&w->word, THREADCANCEL);
+				SC3(SYS_futex, &w->word, FUTEX_WAKE_PRIVATE, 1);
+			}
+		}
+		unlockshort(&table[i].lock);
+	}
+	SC4(SYS_rt_sigprocmask, SIG_SETMASK, &oldsigs, NULL, 8);
+}
+
+bool threadasync(void)
+{
+	if (sleeping == NULL)
+		return false;
+	/* What libc's handler would have noted: the bit, without which nobody acts. */
+	cancelmark(gettls());
+	atomic_fetch_or(&sleeping->word, THREADCANCEL);
+	return true;
 }
 
 void semafork(void)

@@ -47,6 +47,7 @@ void signew(struct g *gp, uint64_t mask)
 	}
 	gp->sigalt = (stack_t){.ss_sp = NULL};
 	atomic_store_explicit(&gp->cancel, 0, memory_order_relaxed);
+	atomic_store_explicit(&gp->point, 0, memory_order_relaxed);
 	if (unlikely(mask != 0))
 		sigsoften(mask);
 	sigsetg(gp, mask);
@@ -220,7 +221,9 @@ int gosigwait(uint64_t set, siginfo_t *info, const struct timespec *timeout)
 				ts.tv_sec = (time_t)(left / 1000000000u);
 				ts.tv_nsec = (long)(left % 1000000000u);
 			}
+			gopoint(true);
 			r = (int)SC4(SYS_rt_sigtimedwait, &set, info, timeout ? &ts : NULL, 8);
+			gopoint(false);
 			if (r > 0)
 				sigunbounce(info);
 			saved = sigenter();

@@ -101,6 +101,8 @@ static void deliver(struct g *gp, siginfo_t *info, ucontext_t *uc)
 	gp->sigdeliver = false;
 	gp->sigbusy = true;
 	insys = atomic_load_explicit(&gp->status, memory_order_relaxed) == Gsyscall;
+	bool point = gp->point;
+	gp->point = false; /* the handler's calls are not the interrupted one */
 	if (insys)
 		exitsyscall();
 	if (info != NULL && info->si_signo >= 32 && (atomic_load(&gp->sigpending) & SIGBIT(info->si_signo))) {
@@ -131,6 +133,7 @@ static void deliver(struct g *gp, siginfo_t *info, ucontext_t *uc)
 	}
 	if (insys)
 		entersyscall();
+	gp->point = point;
 	gp->sigbusy = false;
 	/* What sigreturn will do to this M, maybe not the one that was interrupted. */
 	gp->sigalt = alt;

@@ -114,6 +114,7 @@ static int start(void)
 		if (gp->tcb == NULL)
 			tlsmain(gp, false);
 		runtime_g = gp;
+		cancelmain(gp);
 	}
 	atomic_store(&sched.lastpoll, nanotime());
 	sysmonstart();

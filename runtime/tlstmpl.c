@@ -99,6 +99,7 @@ static void *tmplstart(void *arg)
 
 	pr->strsignaloff = findword(tcb, (uintptr_t)strsignal(BADNUM));
 	pr->strerroroff = findword(tcb, (uintptr_t)strerror(BADNUM));
+	cancelprobe();
 	return RESULT;
 }
 

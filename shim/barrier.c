@@ -69,9 +69,14 @@ EXPORT int pthread_barrier_wait(pthread_barrier_t *barrier)
 	if (last)
 		futexwake(&b->round, INT32_MAX);
 	else
-		while (atomic_load_explicit(&b->round, memory_order_acquire) == round)
-			futexwait(&b->round, round, 0,
-				  FUTEX_WHY(WaitBarrier, offsetof(struct barrier, round)));
+		while (atomic_load_explicit(&b->round, memory_order_acquire) == round) {
+			int err = futexwait(&b->round, round, 0,
+					    FUTEX_WHY(WaitBarrier, offsetof(struct barrier, round)));
+			if (unlikely(err == -EINTR && goasync())) {
+				leave(b); /* it has arrived all the same, as in libc */
+				testasync(err);
+			}
+		}
 	leave(b);
 	return last ? PTHREAD_BARRIER_SERIAL_THREAD : 0;
 }
@@ -88,7 +93,7 @@ EXPORT int pthread_barrier_destroy(pthread_barrier_t *barrier)
 		return err;
 	}
 	while ((n = atomic_load_explicit(&b->inside, memory_order_acquire)) != 0)
-		futexwait(&b->inside, n, 0, FUTEX_WHY(WaitBarrier, offsetof(struct barrier, inside)));
+		testasync(futexwait(&b->inside, n, 0, FUTEX_WHY(WaitBarrier, offsetof(struct barrier, inside))));
 	return 0;
 }
 

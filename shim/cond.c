@@ -79,8 +79,8 @@ static int condwait(pthread_cond_t *c, pthread_mutex_t *mutex, uint64_t deadline
 
 	if (err != 0)
 		return err;
-	testcancel();
-	err = futexwaitunlock(cv, shared(c) ? NULL : &cv->nwait, unlockmutex, &w, deadline, 0);
+	pthread_testcancel();
+	err = futexwaitunlock(cv, shared(c) ? NULL : &cv->nwait, unlockmutex, &w, deadline, FUTEX_POINT);
 	if (w.err != 0)
 		return w.err;
 	err2 = condrelock(mutex);

@@ -59,7 +59,7 @@ static ssize_t attempt(struct polldesc *pd, const struct iovec *iov, int cnt, in
 	if (!readynow(pd->fd, mode == PD_READ ? POLLIN : POLLOUT))
 		return -EAGAIN;
 	entersyscall();
-	r = epipe(SC3(mode == PD_READ ? SYS_readv : SYS_writev, pd->fd, iov, cnt));
+	r = epipe(POINT(SC3(mode == PD_READ ? SYS_readv : SYS_writev, pd->fd, iov, cnt)));
 	exitsyscall();
 	return r;
 }
@@ -67,7 +67,7 @@ static ssize_t attempt(struct polldesc *pd, const struct iovec *iov, int cnt, in
 static ssize_t marked(struct polldesc *pd, const struct iovec *iov, int cnt, int mode)
 {
 	entersyscall();
-	ssize_t r = epipe(SC3(mode == PD_READ ? SYS_readv : SYS_writev, pd->fd, iov, cnt));
+	ssize_t r = epipe(POINT(SC3(mode == PD_READ ? SYS_readv : SYS_writev, pd->fd, iov, cnt)));
 	exitsyscall();
 	return r;
 }

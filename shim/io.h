@@ -59,6 +59,15 @@ static inline void epipeerrno(bool failed)
 		gosigpipe();
 }
 
+/* Inside a marked call: a system call of our own that is a cancellation point. */
+#define POINT(expr)                            \
+	({                                     \
+		gopoint(true);                 \
+		ssize_t r_ = (expr);           \
+		gopoint(false);                \
+		r_;                            \
+	})
+
 /*
  * Marked system call around an expression, which is libc's and sets errno. MARKEDWRITE: that may raise SIGPIPE.
  * MARKEDBLOCK: known to block, the P is handed over at once. A handler may run before the end, hence errno is kept.

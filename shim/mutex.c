@@ -167,12 +167,15 @@ static void wanthand(void *arg)
 	}
 }
 
-static int starve(struct pmutex *m, uint64_t deadline)
+static int starve(struct pmutex *m, uint64_t deadline, bool relock)
 {
 	for (;;) {
-		if (futexwaitunlock(&m->hand, NULL, wanthand, m, deadline,
-				    FUTEX_WHY(WaitMutex, offsetof(struct pmutex, hand))) == -ETIMEDOUT)
+		int err = futexwaitunlock(&m->hand, NULL, wanthand, m, deadline,
+					  FUTEX_WHY(WaitMutex, offsetof(struct pmutex, hand)));
+		if (err == -ETIMEDOUT)
 			return ETIMEDOUT;
+		if (!relock)
+			testasync(err);
 		if (tokentake(&m->hand)) {
 			atomic_store_explicit(&m->lock, 3, memory_order_relaxed);
 			return 0;
@@ -180,8 +183,8 @@ static int starve(struct pmutex *m, uint64_t deadline)
 	}
 }
 
-/* 0, or what libc says only when it would wait: EINVAL, ETIMEDOUT. */
-COLD static int acquireslow(struct pmutex *m, clockid_t clk, const struct timespec *ts)
+/* 0, or what libc says only when it would wait: EINVAL, ETIMEDOUT. relock: a condition wait returns with the mutex, whatever comes. */
+COLD static int acquireslow(struct pmutex *m, clockid_t clk, const struct timespec *ts, bool relock)
 {
 	uint64_t deadline = 0, since = 0;
 	uint32_t take = 1; /* 2 once others may be queued behind us */
@@ -212,12 +215,14 @@ COLD static int acquireslow(struct pmutex *m, clockid_t clk, const struct timesp
 		if (since == 0)
 			since = nanotime();
 		else if (take == 2 && nanotime() - since > STARVE_NS)
-			return starve(m, deadline);
+			return starve(m, deadline, relock);
 		int err = futexwait(&m->lock, v, deadline, FUTEX_WHY(WaitMutex, 0));
 		if (err == -ETIMEDOUT)
 			return ETIMEDOUT;
 		if (err == 0)
 			take = 2;
+		if (!relock)
+			testasync(err);
 	}
 }
 
@@ -287,7 +292,7 @@ static int lockkind(pthread_mutex_t *mutex, uint32_t users, clockid_t clk,
 		}
 	}
 	if (!tryacquire(m)) {
-		int err = acquireslow(m, clk, ts);
+		int err = acquireslow(m, clk, ts, users == 0);
 		if (err != 0)
 			return err;
 	}

@@ -95,7 +95,7 @@ static __attribute__((noinline)) void onceslow(_Atomic uint32_t *word, void (*fn
 								  memory_order_acquire, memory_order_acquire))
 				w = busy | ONCE_WAIT;
 		} else if (w == (busy | ONCE_WAIT)) {
-			futexwait(word, w, 0, FUTEX_WHY(WaitOnce, 0));
+			testasync(futexwait(word, w, 0, FUTEX_WHY(WaitOnce, 0)));
 			w = atomic_load_explicit(word, memory_order_acquire);
 		} else if (atomic_compare_exchange_weak_explicit(
 			       word, &w, busy, memory_order_acquire, memory_order_acquire)) {

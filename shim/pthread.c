@@ -86,8 +86,11 @@ static int join(struct g *gp, void **retval, uint64_t deadline)
 {
 	int err;
 
-	if (deadline != 1)
-		testcancel();
+	/* As in libc, a cancellation point only if there is something to wait for: the caller itself counts. */
+	err = gojoin(gp, retval, 1);
+	if (err != -EBUSY || deadline == 1)
+		return -err;
+	testcancel();
 	while ((err = gojoin(gp, retval, deadline)) == -EINTR)
 		testcancel(); /* comes back if it is not allowed */
 	return -err;
@@ -153,11 +156,20 @@ EXPORT int pthread_clockjoin_np(pthread_t t, void **retval, clockid_t clk, const
 	return timedjoin(gp, retval, clk, ts);
 }
 
+static void firstcancel(void)
+{
+	cancelinit(REALFN(pthread_cancel));
+}
+
 EXPORT int pthread_cancel(pthread_t t)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct g *gp = gofthread(t);
 
-	return gp == NULL || !poolstarted() ? REAL(pthread_cancel)(t) : -gocancel(gp, REALFN(pthread_cancel));
+	if (!poolstarted())
+		return REAL(pthread_cancel)(t);
+	pthread_once(&once, firstcancel);
+	return gp == NULL ? threadcancel(t, REALFN(pthread_cancel)) : -gocancel(gp, REALFN(pthread_cancel));
 }
 
 EXPORT int pthread_detach(pthread_t t)
@@ -278,6 +290,8 @@ EXPORT int sched_yield(void)
 	if (getg() == NULL)
 		return REAL(sched_yield)();
 	gosched();
+	if (unlikely(gocancelled()))
+		testasync(-EINTR); /* a loop of these is never seen anywhere else */
 	return 0;
 }
 

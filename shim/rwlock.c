@@ -255,6 +255,7 @@ static __attribute__((noinline)) int rdlockslow(struct rwlock *rw, clockid_t clk
 		}
 		int err = futexwaitunlock(&rw->rtoken, &rw->nread, wantread, rw, deadline,
 					  FUTEX_WHY(WaitRdlock, offsetof(struct rwlock, rtoken)));
+		testasync(err);
 		if (rtake(rw))
 			return 0;
 		if (err == -ETIMEDOUT)
@@ -287,8 +288,9 @@ static __attribute__((noinline)) int wrlockslow(struct rwlock *rw, clockid_t clk
 			      : futexwaitunlock(&rw->wkey, NULL, wantwrite, rw, deadline,
 						FUTEX_WHY(WaitWrlock, offsetof(struct rwlock, wkey)));
 		more |= starving ? WSTARVE : WWAIT;
-		if (err == -ETIMEDOUT) {
+		if (unlikely(err == -ETIMEDOUT || (err == -EINTR && goasync()))) {
 			wgiveup(rw);
+			testasync(err);
 			return ETIMEDOUT;
 		}
 		if (starving && tokentake(&rw->hand)) {

@@ -56,7 +56,7 @@ static __attribute__((noinline)) int semwait(struct sem *s, clockid_t clk,
 								  memory_order_acquire,
 								  memory_order_relaxed))
 				return 0;
-		err = futexwait(&s->value, 0, deadline, FUTEX_INTR | FUTEX_WHY(WaitSem, 0));
+		err = futexwait(&s->value, 0, deadline, FUTEX_INTR | FUTEX_POINT | FUTEX_WHY(WaitSem, 0));
 		if (err == -ETIMEDOUT || err == -EINTR)
 			break;
 		d = atomic_load_explicit(&s->data, memory_order_relaxed);
@@ -100,14 +100,18 @@ EXPORT int sem_clockwait(sem_t *sem, clockid_t clk, const struct timespec *ts)
 		errno = EINVAL;
 		return -1;
 	}
-	pthread_testcancel();
 	if (unlikely(s->shared))
 		return semreal(sem, clk, ts);
-	return likely(trytake(s)) ? 0 : semwait(s, clk, ts);
+	if (likely(trytake(s)))
+		return 0; /* as in libc, no cancellation point then; sem_timedwait is */
+	pthread_testcancel();
+	return semwait(s, clk, ts);
 }
 
 EXPORT int sem_timedwait(sem_t *sem, const struct timespec *ts)
 {
+	if (validnsec(ts))
+		pthread_testcancel();
 	return sem_clockwait(sem, CLOCK_REALTIME, ts);
 }
 

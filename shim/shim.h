@@ -41,6 +41,13 @@ static inline void testcancel(void)
 		pthread_testcancel();
 }
 
+/* After a wait that is no cancellation point and gave -EINTR, once nothing is owed to others. */
+static inline void testasync(int err)
+{
+	if (unlikely(err == -EINTR) && goasync())
+		pthread_testcancel();
+}
+
 /* -errno to the C convention. */
 static inline ssize_t ret_errno(ssize_t r)
 {

@@ -19,7 +19,6 @@ static int sleepfor(const struct timespec *ts, struct timespec *rem)
 			      : (uint64_t)ts->tv_sec * 1000000000u + (uint64_t)ts->tv_nsec;
 	uint64_t deadline = reldeadline(ns);
 
-	testcancel();
 	if (ns == 0) {
 		gosched();
 		return 0;
@@ -41,12 +40,12 @@ EXPORT int clock_nanosleep(clockid_t clk, int flags, const struct timespec *ts, 
 		return REAL(clock_nanosleep)(clk, flags, ts, rem);
 	if (clk != CLOCK_REALTIME && clk != CLOCK_MONOTONIC)
 		return MARKEDBLOCK(REAL(clock_nanosleep)(clk, flags, ts, rem));
+	testcancel();
 	if (invalid(ts))
 		return EINVAL;
 	if ((flags & TIMER_ABSTIME) == 0)
 		return sleepfor(ts, rem);
 	uint64_t deadline = absdeadline(clk, ts);
-	testcancel();
 	if (deadline == 1 || gosleep(deadline) == 0)
 		return 0;
 	testcancel();
@@ -57,6 +56,7 @@ EXPORT int nanosleep(const struct timespec *ts, struct timespec *rem)
 {
 	if (getg() == NULL)
 		return REAL(nanosleep)(ts, rem);
+	testcancel();
 	int err = invalid(ts) ? EINVAL : sleepfor(ts, rem);
 	if (err == 0)
 		return 0;
@@ -77,6 +77,7 @@ EXPORT unsigned sleep(unsigned s)
 
 	if (getg() == NULL)
 		return REAL(sleep)(s);
+	testcancel();
 	if (sleepfor(&ts, &rem) == 0)
 		return 0;
 	/* Rounded to the nearest second, as glibc's nanosleep-based sleep does not: it truncates. */

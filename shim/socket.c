@@ -51,7 +51,7 @@ ssize_t sockrecv(struct polldesc *pd, void *buf, size_t n, int flags, struct soc
 		r = opwait(&op);
 		if (r == -EPERM) {
 			entersyscall();
-			r = SC6(SYS_recvfrom, pd->fd, (char *)buf + done, n - done, flags, a, alen);
+			r = POINT(SC6(SYS_recvfrom, pd->fd, (char *)buf + done, n - done, flags, a, alen));
 			exitsyscall();
 		}
 		if (r != 0)
@@ -87,7 +87,7 @@ ssize_t socksend(struct polldesc *pd, const void *buf, size_t n, int flags, cons
 			/* A full peer is not always visible to poll (Unix datagrams): the kernel's wait. */
 			pdleft(pd, PD_WRITE);
 			entersyscallblock();
-			r = epipe(SC6(SYS_sendto, pd->fd, buf, n, flags, a, alen));
+			r = epipe(POINT(SC6(SYS_sendto, pd->fd, buf, n, flags, a, alen)));
 			exitsyscall();
 			return r;
 		}
@@ -125,7 +125,7 @@ ssize_t sockrecvmsg(struct polldesc *pd, struct msghdr *m, int flags)
 
 	if (flags & MSG_WAITALL && kindof(pd) != FD_DGRAM) {
 		entersyscallblock();
-		r = SC3(SYS_recvmsg, pd->fd, m, flags);
+		r = POINT(SC3(SYS_recvmsg, pd->fd, m, flags));
 		exitsyscall();
 		return r;
 	}
@@ -176,7 +176,7 @@ ssize_t socksendmsg(struct polldesc *pd, const struct msghdr *m, int flags)
 		if (!stream) {
 			pdleft(pd, PD_WRITE);
 			entersyscallblock();
-			r = epipe(SC3(SYS_sendmsg, pd->fd, m, flags));
+			r = epipe(POINT(SC3(SYS_sendmsg, pd->fd, m, flags)));
 			exitsyscall();
 			return r;
 		}
@@ -348,7 +348,7 @@ static int waitaccept(struct polldesc *pd, struct sockaddr *a, socklen_t *alen, 
 			bool mark = atomic_load_explicit(&pd->shared, memory_order_relaxed);
 			if (mark)
 				entersyscall();
-			long r = SC4(SYS_accept4, pd->fd, a, alen, flags);
+			long r = POINT(SC4(SYS_accept4, pd->fd, a, alen, flags));
 			if (mark)
 				exitsyscall();
 			pdleft(pd, PD_READ);

@@ -38,13 +38,16 @@ void syscallstart(void)
 		syscallentry = entry;
 }
 
-/* Not a cancellation point, although the wrapper is. */
+/* Not a cancellation point, although the wrapper is; but whose type is asynchronous ends anywhere. */
 #define WITHOUTCANCEL(expr)                                                                        \
 	({                                                                                         \
 		int state_;                                                                        \
-		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state_);                           \
+		bool off_ = !goasynctype();                                                        \
+		if (likely(off_))                                                                  \
+			pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state_);                   \
 		long v_ = (long)(expr);                                                            \
-		pthread_setcancelstate(state_, NULL);                                              \
+		if (likely(off_))                                                                  \
+			pthread_setcancelstate(state_, NULL);                                      \
 		v_;                                                                                \
 	})
 
@@ -157,6 +160,7 @@ static long rawsigwait(const uint64_t *p, siginfo_t *info, const struct timespec
 
 	if (r > 0 && info != NULL)
 		*info = si;
+	testasync(r);
 	if (r < 0)
 		errno = -r;
 	return r < 0 ? -1 : r;
@@ -313,8 +317,13 @@ long gosyscall(long n, long a, long b, long c, long d, long e, long f)
 	case SYS_futex:
 		if (!poolstarted())
 			break;
-		return ret_errno(gofutex((uint32_t *)a, (int)b, (uint32_t)c, (uintptr_t)d,
-					 (uint32_t *)e, (uint32_t)f));
+		long r = gofutex((uint32_t *)a, (int)b, (uint32_t)c, (uintptr_t)d, (uint32_t *)e,
+				 (uint32_t)f);
+		testasync((int)r);
+		if (r >= 0)
+			return r;
+		errno = (int)-r;
+		return -1;
 	case SYS_gettid:
 		return gettid();
 
