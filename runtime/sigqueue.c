@@ -40,7 +40,6 @@ static struct rtslot {
 static _Atomic uint32_t ringtail;
 static uint32_t ringhead;	  /* sysmon only */
 static _Atomic uint32_t narrived; /* full slots, roughly: worth a look */
-static struct g *nags;		  /* sigs.lock */
 static struct sigq *freeq;	  /* sigs.lock */
 static const char cookie;
 
@@ -269,13 +268,41 @@ void sigflush(struct g *gp, uint64_t set, bool retarget)
 
 /* ---- telling the G ------------------------------------------------------------------------------------ */
 
+/* Lock held: the list, oldest first; how many there are; how many of them this round has still to poke; rounds in a row. */
+static struct g *nags, *lastnag;
+static uint32_t nnags, nagleft, nagrounds;
+
+static void append(struct g *gp)
+{
+	gp->signagged = true;
+	gp->signag = NULL;
+	if (nags != NULL)
+		lastnag->signag = gp;
+	else
+		__atomic_store_n(&nags, gp, __ATOMIC_RELAXED);
+	lastnag = gp;
+	nnags++;
+}
+
 void signag(struct g *gp)
 {
 	if (gp->signagged)
 		return;
-	gp->signagged = true;
-	gp->signag = nags;
-	nags = gp;
+	append(gp);
+	nagleft++;
+	nagrounds = 0;
+}
+
+/* The first of them off the list. */
+static void unnag(void)
+{
+	struct g *gp = nags;
+
+	__atomic_store_n(&nags, gp->signag, __ATOMIC_RELAXED);
+	gp->signagged = false;
+	nnags--;
+	if (nagleft > 0)
+		nagleft--;
 }
 
 /* What gp is to be poked for; 0: nothing. Racy without the lock. */
@@ -315,43 +342,47 @@ bool sigpoke(struct g *gp)
 	return false;
 }
 
-/* Pokes those who have not taken theirs; when to do so again, in ns. */
+/*
+ * Pokes those who have not taken theirs; when to do so again, in ns. Some may never take theirs (they compute), so who was
+ * poked goes to the end of the list, and the pauses grow by the round, not by the G.
+ */
 uint64_t signags(void)
 {
-	static uint32_t times; /* in a row: who takes long may take very long (a wrapper that computes) */
-	struct g *some[32];
+	struct g *some[32], *gp;
 	int n = 0;
-	uint64_t saved;
 
-	if (__atomic_load_n(&nags, __ATOMIC_RELAXED) == NULL) {
-		times = 0;
+	if (__atomic_load_n(&nags, __ATOMIC_RELAXED) == NULL)
 		return 0;
-	}
-	saved = sigenter();
-	for (struct g **pg = &nags, *gp; (gp = *pg) != NULL;) {
+	uint64_t saved = sigenter();
+	while ((gp = nags) != NULL && n < (int)nelem(some) && (n == 0 || gp != some[0])) {
 		uint32_t st = atomic_load(&gp->status);
-		if (sigpokefor(gp) == 0 || st == Gdead) {
-			*pg = gp->signag;
-			gp->signagged = false;
+		unnag();
+		if (st == Gdead || sigpokefor(gp) == 0)
 			continue;
-		}
-		if (n < (int)nelem(some))
-			some[n++] = gp;
-		pg = &gp->signag;
+		append(gp);
+		some[n++] = gp;
 	}
+	if (nags == NULL) {
+		nagrounds = nagleft = 0;
+	} else if (nagleft == 0) {
+		nagrounds++;
+		nagleft = nnags;
+	}
+	uint32_t rounds = nagrounds;
 	bool any = nags != NULL;
 	sigleave(saved);
 	for (int i = 0; i < n; i++)
 		sigpoke(some[i]);
 	if (!any)
 		return 0;
-	return ++times < 32 ? 40000 : times < 128 ? 1000000 : 10000000;
+	return rounds < 32 ? 40000 : rounds < 128 ? 1000000 : 10000000;
 }
 
 /* In a fork's child: nothing of what was on its way is this process's. */
 void sigqueuefork(void)
 {
 	nags = NULL;
+	nnags = nagleft = 0;
 	atomic_store(&narrived, 0);
 	ringhead = 0;
 	atomic_store(&ringtail, 0);
