@@ -49,7 +49,7 @@ struct field {
 static const struct field fields[] = {
 	SIZE(g), F(g, alllink), F(g, goid), F(g, tid), F(g, status), F(g, park), F(g, m), F(g, sched.sp),
 	F(g, waitreason), F(g, waitobj), F(g, waitsince), F(g, syscallbp), F(g, timer.when), F(g, stack.lo),
-	F(g, stack.hi), F(g, ismain), F(g, lockedm), F(g, joinstate), F(g, fn), F(g, name), F(g, tcb),
+	F(g, stack.hi), F(g, ismain), F(g, lockedm), F(g, fn), F(g, name), F(g, tcb),
 	F(g, sigmask), F(g, sigpending),
 	SIZE(m), F(m, alllink), F(m, id), F(m, procid), F(m, exited), F(m, curg), F(m, spinning), F(m, lockedg),
 	F(m, mstartfn), F(m, call), F(m, g0.stack.lo), F(m, g0.stack.hi),
