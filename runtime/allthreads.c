@@ -10,7 +10,7 @@
  *
  * The signal is libc's own (33): no mask that a program can set contains it, libc keeps it open
  * wherever it can, and so do we: ALLSIGS does not have it, so idle Ms, sysmon and Ms in the
- * trampoline take it. onall() stands before libc's handler. It locks nothing, looks at nothing but
+ * trampoline take it. allthreadssig() stands before libc's handler. It locks nothing, looks at nothing but
  * its kernel thread's id, and leaves no trace in what it interrupts, so it may come anywhere: in
  * the runtime, in the middle of a switch, on g0.
  *
@@ -87,17 +87,21 @@ static void libchandler(int s, siginfo_t *info, void *ctx, bool first)
 {
 	struct g *gp = sched.maing;
 	void *tcb = gettls();
+	const uint64_t own = SIGBIT(SIGALL);
 	bool move = first && gp != NULL && gp->area == NULL && gp->tcb != tcb;
 
+	/* Another of the same signal would find the wrong G. */
+	SC4(SYS_rt_sigprocmask, SIG_BLOCK, &own, NULL, 8);
 	if (move)
 		settls(gp->tcb);
 	libcs.fn(s, info, ctx);
 	if (move)
 		settls(tcb);
+	SC4(SYS_rt_sigprocmask, SIG_UNBLOCK, &own, NULL, 8);
 }
 
-/* The handler of SIGALL, all signals blocked. */
-static void onall(int s, siginfo_t *info, void *ctx)
+/* The handler of SIGALL, for what is no request to preempt. All other signals are blocked. */
+void allthreadssig(int s, siginfo_t *info, void *ctx)
 {
 	int32_t tid = (int32_t)SC0(SYS_gettid), pid = (int32_t)SC0(SYS_getpid);
 	uint32_t seq = atomic_load(&xid.seq);
@@ -227,13 +231,20 @@ void allthreadsinit(void)
 {
 	struct ksigaction k = {.fn = DFL};
 
-	if (installed || SC4(SYS_rt_sigaction, SIGALL, NULL, &k, 8) != 0 || k.restorer == NULL)
+	if (installed)
 		return; /* a fork's child has it */
+	if (SC4(SYS_rt_sigaction, SIGALL, NULL, &k, 8) != 0 || k.restorer == NULL) {
+		debug.noasync = true;
+		return;
+	}
 	libcs = k;
-	k.fn = onall;
-	k.flags |= SA_SIGINFO | SA_RESTART | SA_ONSTACK;
-	k.mask = ~(uint64_t)0;
+	k.fn = sigtramp;
+	/* The signal itself stays open: preemptsig() switches away in it, and Ms' masks do not know it. */
+	k.flags |= SA_SIGINFO | SA_RESTART | SA_ONSTACK | SA_NODEFER;
+	k.mask = ALLSIGS;
 	installed = SC4(SYS_rt_sigaction, SIGALL, &k, NULL, 8) == 0;
+	if (!installed)
+		debug.noasync = true;
 }
 
 /* Around a fork: the child must not find a pass half done. */

@@ -73,6 +73,10 @@ static void setting(const char *name, const char *value)
 		debug.verbose = number(name, value, 0, 1, "0 or 1");
 	else if (strcmp(name, "GMP_SPIN") == 0)
 		debug.spinns = 1000L * number(name, value, 0, 1000, "a whole number of microseconds from 0 to 1000");
+	else if (strcmp(name, "GMP_ASYNCPREEMPT") == 0)
+		debug.noasync = number(name, value, 0, 1, "0 or 1") == 0;
+	else if (strcmp(name, "GMP_FORCEPREEMPT") == 0)
+		debug.forcens = 1000L * number(name, value, 0, 1000000, "a whole number of microseconds from 0 to 1000000");
 	else if (strcmp(name, "GMP_FSBASE") == 0)
 		debug.fsbase = (enum fsbase)choice(name, value, fs, "auto, wrfsbase or syscall");
 	else if (strcmp(name, "GMP_SCHEDTRACE") == 0) {
@@ -82,7 +86,7 @@ static void setting(const char *name, const char *value)
 		guardhow = (enum guardhow)choice(name, value, guards, "auto, madvise or mprotect");
 	else if (strcmp(name, "GMP_LIB") != 0) /* the launcher's */
 		gprintf("libgmp: %s is no setting (known: GMP_PROCS GMP_MAXM GMP_VERBOSE GMP_SPIN "
-			"GMP_FSBASE GMP_GUARD GMP_SCHEDTRACE); ignored\n", name);
+			"GMP_ASYNCPREEMPT GMP_FORCEPREEMPT GMP_FSBASE GMP_GUARD GMP_SCHEDTRACE); ignored\n", name);
 }
 
 void envinit(char **envp)

@@ -108,7 +108,7 @@ void gosetpolicy(struct g *gp, int policy);
 enum waitreason {
 	WaitNone, WaitRead, WaitWrite, WaitAccept, WaitConnect, WaitPoll, WaitSleep, WaitSignal,
 	WaitFutex, WaitMutex, WaitCond, WaitSem, WaitRdlock, WaitWrlock, WaitBarrier, WaitOnce, WaitJoin,
-	NWAITREASON
+	WaitPreempted, NWAITREASON
 };
 
 enum {

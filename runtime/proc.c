@@ -44,6 +44,7 @@ enum {
 	BACKLOG = 8,		   /* what pp->backlog is at first: 8 x ~10 us (recv + send) */
 	KICKTICKS = 2000000,	   /* cputicks, about 1 ms: kick sysmon no more often */
 	NEXTSTREAK = 64,	   /* runnext may win that often in a row */
+	HOGTURN = 20000000,	   /* cputicks, about 10 ms: then one that was preempted runs, whoever else waits */
 };
 
 /* ---- P ----------------------------------------------------------------------------------------- */
@@ -181,6 +182,7 @@ struct m *mnew(void)
 	struct m *mp = mreuse();
 	if (mp != NULL) {
 		mp->forked = mp->retired = false;
+		atomic_store(&mp->preemptsent, false);
 		atomic_store(&mp->procid, 0);
 		atomic_store(&mp->xiddone, 0);
 		atomic_store(&mp->exited, 1);
@@ -225,8 +227,7 @@ void mstart(void *arg)
 	struct m *mp = arg;
 
 	mp->sigmask = ALLSIGS;
-	if (mp->altlo != 0) /* used before by a thread that has ended */
-		sigalt(mp);
+	sigalt(mp);
 	if (mp->mstartfn != NULL)
 		mp->mstartfn();
 	/* The program's name, not that of whichever thread made this one. */
@@ -379,7 +380,7 @@ void handoffp(struct p *pp)
 		return;
 	}
 	lock(&sched.lock);
-	if (sched.runq.n != 0 ||
+	if (sched.runq.n + sched.hogq.n != 0 ||
 	    /* The last P that ran, and nobody polls: somebody must. */
 	    (atomic_load(&sched.npidle) == gomaxprocs - 1 && atomic_load(&sched.lastpoll) != 0)) {
 		unlock(&sched.lock);
@@ -502,6 +503,10 @@ int enterforeign(void)
 		return 0;
 	}
 	struct m *mp = gp->m;
+	if (unlikely(atomic_load_explicit(&gp->preempt, memory_order_relaxed)) && mp->p != NULL) {
+		preemptcoop(gp);
+		mp = gp->m;
+	}
 	/* Release: whoever retakes the P sees what we did with it. */
 	if (likely(mp->p != NULL))
 		atomic_store_explicit(&mp->p->status, pstatus(mp, Pforeign), memory_order_release);
@@ -604,6 +609,7 @@ static noreturn void execute(struct m *mp, struct g *gp, bool inherit)
 	gp->m = mp;
 	mp->curg = gp;
 	leavecall(mp); /* who was cancelled inside libc has left its call without a word */
+	atomic_store_explicit(&gp->preempt, false, memory_order_relaxed);
 	atomic_store_explicit(&gp->status, Grunning, memory_order_relaxed);
 	if (!inherit)
 		pp->nextstreak = 0;
@@ -816,6 +822,15 @@ static struct g *pollsleep(struct m *mp, uint64_t until)
 	return gp;
 }
 
+static struct g *runhog(struct p *pp)
+{
+	lock(&sched.lock);
+	struct g *gp = hogrunqget();
+	unlock(&sched.lock);
+	pp->lasthog = cputicks();
+	return gp;
+}
+
 /* Finds a G to run; blocks until there is one. Called with a P; returns with one, maybe another. */
 static struct g *findrunnable(struct m *mp, bool *inherit)
 {
@@ -834,6 +849,17 @@ top:
 		now = setnow(nanotime());
 		next = checktimers(pp, now, &ran);
 	}
+	if (unlikely(pp->globalfirst)) {
+		pp->globalfirst = false;
+		lock(&sched.lock);
+		gp = sched.runq.n != 0 ? globrunqget(pp, 1) : NULL;
+		unlock(&sched.lock);
+		if (gp != NULL)
+			return gp;
+	}
+	if (unlikely(atomic_load_explicit(&sched.hogqsize, memory_order_relaxed) > 0) &&
+	    cputicks() - pp->lasthog > HOGTURN && (gp = runhog(pp)) != NULL)
+		return gp;
 	/* Once in a while the queues that a busy local queue would starve. */
 	if (pp->schedtick % 61 == 0) {
 		if (atomic_load_explicit(&sched.runqsize, memory_order_relaxed) > 0) {
@@ -868,6 +894,8 @@ top:
 	}
 	if (netpollany() && atomic_load(&sched.lastpoll) != 0 && (gp = pollnow(mp, 0)) != NULL)
 		return gp;
+	if (unlikely(atomic_load_explicit(&sched.hogqsize, memory_order_relaxed) > 0) && (gp = runhog(pp)) != NULL)
+		return gp;
 
 	if (mp->spinning ||
 	    2 * atomic_load(&sched.nmspinning) < gomaxprocs - atomic_load(&sched.npidle)) {
@@ -889,8 +917,8 @@ top:
 	}
 
 	lock(&sched.lock);
-	if (sched.runq.n != 0) {
-		gp = globrunqget(pp, 0);
+	if (sched.runq.n + sched.hogq.n != 0) {
+		gp = sched.runq.n != 0 ? globrunqget(pp, 0) : hogrunqget();
 		unlock(&sched.lock);
 		return gp;
 	}

@@ -154,6 +154,39 @@ bool runqempty(struct p *pp)
 	}
 }
 
+static void globsizes(void)
+{
+	atomic_store_explicit(&sched.hogqsize, sched.hogq.n, memory_order_relaxed);
+	atomic_store_explicit(&sched.runqsize, sched.runq.n + sched.hogq.n, memory_order_relaxed);
+}
+
+void hogrunqput(struct g *gp)
+{
+	gp->schedlink = NULL;
+	if (sched.hogq.tail != NULL)
+		sched.hogq.tail->schedlink = gp;
+	else
+		sched.hogq.head = gp;
+	sched.hogq.tail = gp;
+	sched.hogq.n++;
+	globsizes();
+}
+
+struct g *hogrunqget(void)
+{
+	struct g *gp = sched.hogq.head;
+
+	if (gp == NULL)
+		return NULL;
+	sched.hogq.head = gp->schedlink;
+	if (sched.hogq.head == NULL)
+		sched.hogq.tail = NULL;
+	sched.hogq.n--;
+	globsizes();
+	gp->schedlink = NULL;
+	return gp;
+}
+
 void globrunqputbatch(struct gqueue *q)
 {
 	if (q->head == NULL)
@@ -164,7 +197,7 @@ void globrunqputbatch(struct gqueue *q)
 		sched.runq.head = q->head;
 	sched.runq.tail = q->tail;
 	sched.runq.n += q->n;
-	atomic_store_explicit(&sched.runqsize, sched.runq.n, memory_order_relaxed);
+	globsizes();
 }
 
 void globrunqput(struct g *gp)
@@ -193,7 +226,7 @@ struct g *globrunqget(struct p *pp, int32_t max)
 	if (sched.runq.head == NULL)
 		sched.runq.tail = NULL;
 	sched.runq.n -= n;
-	atomic_store_explicit(&sched.runqsize, sched.runq.n, memory_order_relaxed);
+	globsizes();
 	gp->schedlink = NULL;
 	for (gp = first->schedlink; gp != NULL;) {
 		struct g *next = gp->schedlink;

@@ -92,6 +92,7 @@ struct g {
 	_Atomic uint32_t status; /* enum gstatus */
 	uint32_t waitreason;
 	int32_t inruntime; /* > 0 while this G is inside the runtime: no handler runs, P is owned */
+	_Atomic bool preempt; /* give way: sysmon sets, execute() clears */
 	_Atomic uint32_t sigwake; /* signals (or cancellation) wait for this G: leave the runtime by runsigs() */
 
 	/* line 1 */
@@ -103,6 +104,7 @@ struct g {
 	bool issystem;
 	uint64_t goid;
 	void *syscallbp;    /* frame pointer of who called entersyscall(), to unwind a G in the kernel */
+	_Atomic uint64_t preemptwhen; /* nanotime at which sysmon asked */
 	uint64_t waitsince; /* sched.now when it parked, or entered a marked system call */
 	uintptr_t waitobj;  /* fd, object or G it waits for */
 
@@ -155,6 +157,7 @@ struct m {
 	struct m *schedlink;	/* idle list, or sched.mdead; under sched.lock */
 	struct m *alllink;	/* all Ms; append-only */
 	struct g *lockedg;	/* the G that is bound to it, and the only one it runs; nil: any */
+	_Atomic bool preemptsent; /* SIGPREEMPT is on its way; sysmon sets, the handler clears */
 	bool forked;		/* has living children, perhaps: must not end */
 	bool retired;		/* off the idle list, to end. Written before notewakeup(&park) */
 	uint64_t sigmask;	/* what the kernel has for this thread */
@@ -185,8 +188,10 @@ enum { INCALL = 1 };
 	C(Created, "created")		    /* threads made */                                                      \
 	C(Lost, "lost_p")		    /* came back, found its P taken and had to queue */                     \
 	C(PreemptAsk, "preempt_asked")	    /* sysmon wanted a G cut short */                                       \
-	C(PreemptSignal, "preempt_signals") /* and sent its M SIGURG */                                             \
-	C(PreemptUnsafe, "preempt_unsafe")  /* which found no safe point */                                         \
+	C(PreemptSignal, "preempt_signals") /* and sent its M a signal, which found no safe point: */               \
+	C(UnsafeRuntime, "unsafe_runtime")  /* in the runtime, a system call or a handler's prologue */             \
+	C(UnsafeText, "unsafe_text")	    /* in libgmp, libc or ld.so */                                          \
+	C(UnsafeStack, "unsafe_stack")	    /* on another stack than its own, or too little left of it */           \
 	C(Steal, "stolen")		    /* times that work was taken from another P */                          \
 	C(Netpoll, "netpoll_ready")	    /* Gs that the netpoller readied */                                     \
 	C(Timer, "timer_ready")		    /* Gs that a timer readied */                                           \
@@ -210,7 +215,9 @@ struct p {
 	_Atomic uint64_t status;
 	int32_t id;
 	_Atomic uint32_t schedtick;   /* +1 at every execute() */
+	bool globalfirst;	      /* one was preempted for those who wait; owner only */
 	uint32_t nextstreak;	      /* Gs in a row that came from runnext; owner only */
+	int64_t lasthog;	      /* cputicks when it last ran a G from sched.hogq; owner only */
 	_Atomic int64_t lastkick;     /* cputicks of the last sysmonkick(); by whoever has it, or thinks so */
 	_Atomic uint32_t backlog;     /* queued Gs that outlast a wake-up; sysmon writes, owner reads */
 	struct p *link;		      /* idle list; under sched.lock */
@@ -237,6 +244,7 @@ struct p {
 	_Atomic uint64_t preemptlat[NLATENCY];
 
 	/* sysmon's notes */
+	uint32_t nasked;	      /* preemption requests in vain for the present G */
 	uint32_t sysmonschedtick, sysmoncall;
 	int32_t sysmoncallm; /* whose call sysmoncall is */
 	uint64_t sysmonschedwhen, sysmonsyscallwhen, sysmoncputime;
@@ -306,6 +314,8 @@ struct debug {
 	int maxm;	    /* GMP_MAXM */
 	bool verbose;	    /* GMP_VERBOSE */
 	enum fsbase fsbase; /* GMP_FSBASE */
+	bool noasync;	    /* GMP_ASYNCPREEMPT=0 */
+	int64_t forcens;    /* GMP_FORCEPREEMPT: preempt every running G so often; 0: when somebody waits */
 	int64_t spinns;	    /* GMP_SPIN: how long an idle M polls before it sleeps */
 	uint64_t schedtrace; /* GMP_SCHEDTRACE: ns between two lines; 0: none */
 	const char *schedtracefile; /* nil: stderr. In the environment's memory */
@@ -335,7 +345,9 @@ struct gqueue {
 struct sched {
 	mutex lock; /* guards what follows up to `free Gs` */
 	struct gqueue runq;
-	_Atomic int32_t runqsize; /* runq.n for readers without the lock */
+	struct gqueue hogq; /* preempted Gs, behind those */
+	_Atomic int32_t runqsize; /* runq.n + hogq.n for readers without the lock */
+	_Atomic int32_t hogqsize; /* hogq.n */
 	struct p *pidle;
 	_Atomic int32_t npidle;
 	struct m *midle;
@@ -476,6 +488,14 @@ void setsigmask(struct m *mp, uint64_t mask);
 void acquirep(struct m *mp, struct p *pp);
 struct p *releasep(struct m *mp);
 
+/* ---- preempt.c ------------------------------------------------------------------------------------ */
+enum { SIGPREEMPT = 33 }; /* libc's SIGSETXID; allthreads.c installs the handler */
+void preemptinit(void);
+void preemptcoop(struct g *gp);
+bool preemptone(struct m *mp);
+void preemptsig(void *ctx);
+uintptr_t preemptframe(struct g *gp, void *uc, uintptr_t frame);
+
 /* ---- lockos.c ---------------------------------------------------------------------------------- */
 void stoplockedm(struct m *mp);
 void startlockedm(struct m *mp, struct g *gp);
@@ -488,6 +508,7 @@ bool giveback(uint64_t now); /* sysmon: Ms and Gs nobody needs. True: there may 
 void scavengefork(void);
 /* ---- allthreads.c ------------------------------------------------------------------------------ */
 void allthreadsinit(void);
+void allthreadssig(int s, siginfo_t *info, void *ctx);
 void allthreadslock(void); /* around a fork */
 void allthreadsunlock(void);
 
@@ -499,6 +520,8 @@ uint32_t runqlen(struct p *pp); /* racy; runnext not counted */
 bool runqempty(struct p *pp);
 void globrunqput(struct g *gp);		    /* sched.lock held */
 void globrunqputbatch(struct gqueue *q);    /* sched.lock held */
+void hogrunqput(struct g *gp);		    /* the same: it was preempted */
+struct g *hogrunqget(void);		    /* the same: the one that has waited longest, or nil */
 struct g *globrunqget(struct p *pp, int32_t max); /* sched.lock held */
 
 /* ---- time.c ------------------------------------------------------------------------------------ */
@@ -588,7 +611,7 @@ void signag(struct g *gp);		 /* lock held */
 uint64_t signags(void);			 /* sysmon: poke who has not taken his; when to come again, in ns */
 int sigpokefor(struct g *gp);		 /* what gp should take, 0: nothing. Racy without the lock */
 bool sigpoke(struct g *gp);		 /* wake or interrupt gp. True: it was parked. Not under the lock */
-void sigkick(struct m *mp, int s);	 /* interrupt mp by s, as a sign that something is pending */
+bool sigkick(struct m *mp, int s);	 /* interrupt mp by s, as a sign that something is pending. False: no room in the queue */
 bool sigiskick(const siginfo_t *info);
 void sigunbounce(siginfo_t *info);	 /* the kernel's siginfo, if route() had sent the signal back to it */
 void sigreopen(void);			 /* have sysmon compute its mask anew. any thread */

@@ -260,6 +260,13 @@ void sigtrampoline(int s, siginfo_t *info, void *ctx)
 	struct g *gp = getg();
 	ucontext_t *uc = ctx;
 
+	if (s == SIGPREEMPT) {
+		if (sigiskick(info))
+			preemptsig(ctx);
+		else
+			allthreadssig(s, info, ctx);
+		return;
+	}
 	sigunbounce(info);
 	bool kick = sigiskick(info), sync = synchronous(s, info);
 	if (gp == NULL) {

@@ -54,12 +54,12 @@ bool sigiskick(const siginfo_t *info)
 	return info->si_code == KICK && info->si_value.sival_ptr == &cookie;
 }
 
-void sigkick(struct m *mp, int s)
+bool sigkick(struct m *mp, int s)
 {
 	siginfo_t info = {.si_signo = s, .si_code = KICK};
 
 	info.si_value.sival_ptr = (void *)(uintptr_t)&cookie;
-	SC4(SYS_rt_tgsigqueueinfo, SC0(SYS_getpid), atomic_load(&mp->procid), s, &info);
+	return SC4(SYS_rt_tgsigqueueinfo, SC0(SYS_getpid), atomic_load(&mp->procid), s, &info) == 0;
 }
 
 /* ---- arrived --------------------------------------------------------------------------------------- */

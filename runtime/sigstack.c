@@ -23,7 +23,7 @@
 #ifndef SS_AUTODISARM
 #define SS_AUTODISARM (1U << 31)
 #endif
-enum { OWN = 16 << 10, REDZONE = 128 };
+enum { OWN = 16 << 10 };
 
 static size_t altsize(void)
 {
@@ -90,10 +90,11 @@ uintptr_t sigframe(int s, siginfo_t *info, void *ctx, uintptr_t frame)
 	struct g *gp = getg();
 	ucontext_t *uc = ctx;
 
-	(void)info;
 	if (gp == NULL || gp->isg0 || gp->inruntime > 0 || gp->m->altlo == 0 || frame - gp->m->altlo >= altsize())
 		return frame;
-	uintptr_t sp = SIGSP(uc), top = sp - REDZONE, floor = 0;
+	if (s == SIGPREEMPT)
+		return sigiskick(info) ? preemptframe(gp, uc, frame) : frame;
+	uintptr_t sp = SIGSP(uc), top = sp - SIGREDZONE, floor = 0;
 	if (gp->sigalt.ss_sp != NULL && !sigonalt(gp, sp)) {
 		floor = (uintptr_t)gp->sigalt.ss_sp;
 		top = floor + gp->sigalt.ss_size;
@@ -102,6 +103,5 @@ uintptr_t sigframe(int s, siginfo_t *info, void *ctx, uintptr_t frame)
 	if (to < floor)
 		sigdefault(SIGSEGV); /* as the kernel does when the frame does not fit */
 	sigmove(frame, uc, to);
-	(void)s;
 	return to;
 }

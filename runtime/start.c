@@ -67,8 +67,7 @@ static int adopt(struct g *gp)
 	SC2(SYS_sigaltstack, NULL, &gp->sigalt);
 	if (gp->sigalt.ss_flags & SS_DISABLE)
 		gp->sigalt.ss_sp = NULL;
-	else
-		sigalt(mp);
+	sigalt(mp);
 	gp->m = mp;
 	gp->inruntime = 1;
 	mp->curg = gp;
@@ -102,6 +101,7 @@ static int start(void)
 	siginit();
 	schedtraceinit();
 	allthreadsinit();
+	preemptinit();
 	if (first) {
 		struct g *gp = sched.maing;
 		if (gp == NULL && (gp = galloc()) == NULL)
@@ -225,7 +225,8 @@ void forkchild(void)
 	for (int32_t i = 0; i < gomaxprocs; i++)
 		allp[i]->ntimers = 0;
 	sched.lock = (mutex){0};
-	sched.runq = (struct gqueue){NULL, NULL, 0};
+	sched.runq = sched.hogq = (struct gqueue){NULL, NULL, 0};
+	atomic_store(&sched.hogqsize, 0);
 	atomic_store(&sched.runqsize, 0);
 	sched.midle = sched.mdead = NULL;
 	sched.nmidle = 0;

@@ -6,8 +6,11 @@
  *   - hands signals that arrived in the runtime to their Gs (signal.c);
  *   - polls the network if nobody did for 10 ms;
  *   - retakes Ps: (1) in a marked system call since the last tick with work waiting, or for 10 ms;
- *     (2, 3) lent to the same G for 10 ms with work waiting: if the M is blocked in the kernel (its CPU clock
- *     stands still and its state is not R) at once, if it computes after 10 ms more;
+ *     (3) lent to the same G for 10 ms with work waiting, and the M blocked in the kernel (its CPU clock
+ *     stands still and its state is not R);
+ *   - has Gs preempted that compute: (2) after 1 ms if somebody who was woken waits for the P, after 10 ms for others that
+ *     compute (preempt.c); the P is taken if that was asked for in vain for 10 ms more;
+ *   - sleeps in the netpoller while all Ps compute, so that whom the network wakes runs at once;
  *   - measures how long Gs run on each P, from which maybewake() knows what backlog is worth a wake-up;
  *   - wakes an M if Gs have waited for a whole tick while a P idles: the price of not waking one
  *     at every goready (proc.c).
@@ -23,7 +26,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
-enum { MS = 1000000, FINE = 40000, COARSE = 10 * MS, LAZY = 500 * MS, WATCH = 500000, QUIET = 8, ATREST = 100, WORTH = 80000 };
+enum { MS = 1000000, FINE = 40000, COARSE = 10 * MS, LAZY = 500 * MS, URGENT = MS, PATIENCE = 20, WATCH = 500000, QUIET = 8, ATREST = 100, WORTH = 80000 };
 
 static uint32_t seentick[1024]; /* per P: schedtick + runqhead at the last tick */
 static bool seenwork[1024];
@@ -125,18 +128,33 @@ static bool retakesyscall(struct p *pp, struct m *mp, uint64_t st, uint32_t call
 	return take(pp, st, CountRetakeSyscall);
 }
 
+/* Somebody who was woken, or is new, waits for pp, and no other P is free for it. Those who were preempted may wait. */
+static bool urgent(struct p *pp, uint64_t now)
+{
+	if (atomic_load(&sched.npidle) + atomic_load(&sched.nmspinning) != 0)
+		return false;
+	uint64_t when = atomic_load_explicit(&pp->timer0when, memory_order_relaxed);
+	return !runqempty(pp) || (when != 0 && when <= now) ||
+	       atomic_load_explicit(&sched.runqsize, memory_order_relaxed) >
+		       atomic_load_explicit(&sched.hogqsize, memory_order_relaxed);
+}
+
 static bool retakeforeign(struct p *pp, struct m *mp, uint64_t st, uint64_t now)
 {
 	uint32_t t = atomic_load_explicit(&pp->schedtick, memory_order_relaxed);
 	int tid = mp ? atomic_load(&mp->procid) : 0;
 
+	if (unlikely(debug.forcens != 0) && mp != NULL)
+		preemptone(mp);
 	if (pp->sysmonschedtick != t) {
 		pp->sysmonschedtick = t;
 		pp->sysmonschedwhen = now;
 		pp->sysmoncputime = 0;
+		pp->nasked = 0;
 		return false;
 	}
-	if (now < pp->sysmonschedwhen + COARSE || tid == 0)
+	uint64_t slice = urgent(pp, now) ? URGENT : COARSE;
+	if (now < pp->sysmonschedwhen + slice || tid == 0)
 		return false;
 	/* If Ps idle or spin, others find what comes; only this P's own queue is stuck with it, and can be stolen. But
 	 * a thread that sits in the kernel for good must not keep sysmon from resting. */
@@ -148,14 +166,17 @@ static bool retakeforeign(struct p *pp, struct m *mp, uint64_t st, uint64_t now)
 		pp->sysmoncputime = cpu;
 		return false;
 	}
-	bool still = cpu == pp->sysmoncputime;
-	if (still && threadstate(tid) != 'R')
-		return take(pp, st, CountRetakeBlocked);
-	/* Computing (or starved): the kernel shares the CPU out once another M has the P. */
+	bool still = cpu == pp->sysmoncputime, running = threadstate(tid) == 'R';
+	if (still && !running)
+		return now >= pp->sysmonschedwhen + COARSE && take(pp, st, CountRetakeBlocked);
+	/* Computing (or starved). */
 	pp->sysmoncputime = cpu;
-	if (!still && !spare && now >= pp->sysmonschedwhen + 2 * COARSE)
-		return take(pp, st, CountRetakeBusy);
-	return false;
+	if (still || spare || !running)
+		return false;
+	if (pp->nasked++ < PATIENCE)
+		return preemptone(mp);
+	/* In vain: the kernel shares the CPU out once another M has the P. */
+	return now >= pp->sysmonschedwhen + 2 * COARSE && take(pp, st, CountRetakeBusy);
 }
 
 static bool retake(uint64_t now)
@@ -237,12 +258,111 @@ static bool pollnetwork(uint64_t now, uint64_t patience)
 	return true;
 }
 
+/* Every P is lent to a G that has run since the last tick: nobody will look at network and timers soon. */
+static bool allcompute(uint64_t now)
+{
+	if (atomic_load(&sched.npidle) != 0)
+		return false;
+	for (int32_t i = 0; i < gomaxprocs; i++) {
+		struct p *pp = allp[i];
+		if ((atomic_load_explicit(&pp->status, memory_order_relaxed) & 0xff) != Pforeign ||
+		    atomic_load_explicit(&pp->schedtick, memory_order_relaxed) != pp->sysmonschedtick ||
+		    now < pp->sysmonschedwhen + WATCH)
+			return false;
+	}
+	return true;
+}
+
+static void preemptp(struct p *pp)
+{
+	uint64_t st = atomic_load(&pp->status);
+	struct m *mp = mofid((int32_t)(st >> 8));
+
+	if ((st & 0xff) == Pforeign && mp != NULL && threadstate(atomic_load(&mp->procid)) == 'R')
+		preemptone(mp);
+}
+
+/* The P whose G has run longest gives way to whom the network woke, and those whose timers are due to these. */
+static void preemptfor(bool network, uint64_t now)
+{
+	struct p *longest = allp[0];
+
+	for (int32_t i = 0; i < gomaxprocs; i++) {
+		struct p *pp = allp[i];
+		uint64_t when = atomic_load_explicit(&pp->timer0when, memory_order_relaxed);
+		if (when != 0 && when <= now)
+			preemptp(pp);
+		if (pp->sysmonschedwhen < longest->sysmonschedwhen)
+			longest = pp;
+	}
+	if (network)
+		preemptp(longest);
+}
+
+/* *delay, or less if a timer is due before. */
+static uint64_t untiltimer(uint64_t *delay)
+{
+	uint64_t next = timersnext(), now = nanotime();
+
+	if (next != 0 && next < now + *delay)
+		*delay = next > now ? next - now : 1;
+	return *delay;
+}
+
+/*
+ * While all compute, sysmon is the one that sleeps in the netpoller (pattern (2) in proc.c), for `delay` at most and not
+ * beyond the next timer. Whom the network wakes then runs at once. False: somebody else polls, or nobody waits on the network.
+ */
+static bool pollasleep(uint64_t delay, uint64_t now)
+{
+	uint64_t last = atomic_load(&sched.lastpoll);
+	int32_t n;
+
+	if (!netpollany() || last == 0 || !atomic_compare_exchange_strong(&sched.lastpoll, &last, 0))
+		return false;
+	uint64_t again = timersnext(); /* after lastpoll = 0 */
+	if (again != 0 && again < now + delay)
+		delay = again > now ? again - now : 0;
+	atomic_store(&sched.polluntil, now + delay);
+	struct g *list = netpoll((int64_t)delay, &n);
+	atomic_store(&sched.polluntil, 0);
+	now = nanotime();
+	atomic_store(&sched.lastpoll, now);
+	if (list != NULL)
+		injectglist(list, n);
+	if (list != NULL && atomic_load(&sched.npidle) == 0)
+		preemptfor(true, now);
+	return true;
+}
+
+/*
+ * Asks for the shortest slice there is (Linux 6.12): a thread that wakes up with less to do than the running
+ * one then runs at once, and not at the next tick. Without effect before.
+ */
+static void beprompt(void)
+{
+	struct {
+		uint32_t size, policy;
+		uint64_t flags;
+		int32_t nice;
+		uint32_t priority;
+		uint64_t runtime, deadline, period;
+	} attr = {.size = sizeof(attr)};
+
+	if (SC4(SYS_sched_getattr, 0, &attr, sizeof(attr), 0) < 0 || attr.policy != 0 /* SCHED_OTHER */)
+		return;
+	attr.runtime = 100000;
+	SC3(SYS_sched_setattr, 0, &attr, 0);
+}
+
 static noreturn void sysmon(void)
 {
 	uint64_t delay = FINE;
 	int quiet = 0, rest = 0;
+	bool compute = false;
 
 	SC5(SYS_prctl, PR_SET_TIMERSLACK, 1, 0, 0, 0);
+	beprompt();
 	SC5(SYS_prctl, PR_SET_NAME, "gmp-sysmon", 0, 0, 0);
 	for (;;) {
 		bool kicked;
@@ -254,6 +374,8 @@ static noreturn void sysmon(void)
 				 notetsleep(&sched.sysmonnote, tracens ? (int64_t)tracens : -1);
 			atomic_store(&sched.sysmonwait, 0);
 			rest = kicked ? 0 : ATREST; /* woken to print a line only: no need to watch */
+		} else if (compute && pollasleep(untiltimer(&delay), nanotime())) {
+			kicked = false;
 		} else {
 			if (tracens != 0 && delay > tracens)
 				delay = tracens;
@@ -265,6 +387,7 @@ static noreturn void sysmon(void)
 		int32_t idle = atomic_load(&sched.npidle);
 		if (idle == gomaxprocs) {
 			rest = nagns ? 0 : rest + 1;
+			compute = false;
 			delay = nagns ? nagns : COARSE;
 			if (giveback(nanotime()) && rest >= ATREST) {
 				rest = ATREST - 1;
@@ -277,6 +400,8 @@ static noreturn void sysmon(void)
 		for (int32_t i = 0; idle > 0 && i < gomaxprocs; i++)
 			measure(allp[i], now);
 		giveback(now);
+		if (compute && idle == 0 && next != 0 && next <= now)
+			preemptfor(false, now);
 		bool did = pollnetwork(now, idle > 0 && delay <= WATCH ? 200000 : COARSE);
 		did |= retake(now);
 		if (backlog() || (idle > 0 && next != 0 && next <= now &&
@@ -293,6 +418,11 @@ static noreturn void sysmon(void)
 			if (delay > most)
 				delay = most;
 		}
+		compute = allcompute(now);
+		if (compute && delay > 2 * MS)
+			delay = 2 * MS;
+		if (unlikely(debug.forcens != 0) && delay > (uint64_t)debug.forcens)
+			delay = (uint64_t)debug.forcens;
 		if (nagns != 0 && delay > nagns)
 			delay = nagns;
 	}

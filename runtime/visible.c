@@ -28,7 +28,7 @@ const char *const waitreasons[NWAITREASON] = {
 	[WaitSleep] = "sleep",	   [WaitSignal] = "signal",   [WaitFutex] = "futex",
 	[WaitMutex] = "mutex",	   [WaitCond] = "condition",  [WaitSem] = "semaphore",
 	[WaitRdlock] = "rdlock",   [WaitWrlock] = "wrlock",   [WaitBarrier] = "barrier",
-	[WaitOnce] = "once",	   [WaitJoin] = "join",
+	[WaitOnce] = "once",	   [WaitJoin] = "join",	   [WaitPreempted] = "preempted",
 };
 const char *const counternames[NCOUNTER] = {
 #define C(name, word) word,

@@ -81,6 +81,7 @@ void *callfrom(const void *ret, const void *fn, uintptr_t a, uintptr_t b, uintpt
  */
 /* If the interrupted instruction is a system call, it is skipped and gives r. */
 void sigskip(void *uc, long r);
+enum { SIGREDZONE = 128 }; /* below SP, the interrupted code's still */
 uintptr_t sigmoved(uintptr_t frame, void *uc, uintptr_t top);
 void sigmove(uintptr_t frame, void *uc, uintptr_t to);
 
