@@ -144,7 +144,7 @@ static bool retakeforeign(struct p *pp, struct m *mp, uint64_t st, uint64_t now)
 	uint32_t t = atomic_load_explicit(&pp->schedtick, memory_order_relaxed);
 	int tid = mp ? atomic_load(&mp->procid) : 0;
 
-	if (unlikely(debug.forcens != 0) && mp != NULL)
+	if (unlikely(debug.forcens != 0) && mp != NULL && threadstate(tid) == 'R')
 		preemptone(mp);
 	if (pp->sysmonschedtick != t) {
 		pp->sysmonschedtick = t;
