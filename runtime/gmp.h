@@ -163,6 +163,12 @@ void forkprepare(void);
 void forkparent(void);
 void forkchild(void);
 
+/*
+ * Around an exec by any thread: afterwards no signal of the runtime's own is on its way to it, until goexecfailed().
+ */
+void goexecbegin(void);
+void goexecfailed(void);
+
 /* ---- time (time.c) -------------------------------------------------------------------------- */
 
 uint64_t nanotime(void); /* CLOCK_MONOTONIC, ns. any thread */

@@ -180,6 +180,31 @@ void forkparent(void)
 	sigunlockfork();
 }
 
+/*
+ * Both senders are kept out: set*id by its lock, sysmon by preemptsent, which is clear only when none is on its way. The G
+ * stays in the runtime, on this M, with no handler run.
+ */
+void goexecbegin(void)
+{
+	if (getg() == NULL)
+		return;
+	struct m *mp = exitforeign();
+	allthreadslock();
+	while (atomic_exchange(&mp->preemptsent, true))
+		SC0(SYS_sched_yield);
+}
+
+void goexecfailed(void)
+{
+	struct g *gp = getg();
+
+	if (gp == NULL)
+		return;
+	atomic_store(&gp->m->preemptsent, false);
+	allthreadsunlock();
+	enterforeign();
+}
+
 void goforked(void)
 {
 	struct g *gp = getg();
