@@ -293,11 +293,13 @@ static void stopm(struct m *mp)
  * The poller stores lastpoll when it wakes and only then looks for an idle P, under sched.lock. So if lastpoll is still 0
  * after pp is on the idle list, it will find it there; else it may have looked too early.
  */
-static bool givepoller(struct p *pp)
+static bool givepoller(struct p *pp, bool spinning)
 {
 	if (atomic_load(&sched.lastpoll) != 0)
 		return false;
 	lock(&sched.lock);
+	if (spinning)
+		atomic_fetch_sub(&sched.nmspinning, 1);
 	pidleput(pp);
 	unlock(&sched.lock);
 	if (atomic_load(&sched.lastpoll) == 0) {
@@ -309,6 +311,8 @@ static bool givepoller(struct p *pp)
 		if (*l == pp) {
 			*l = pp->link;
 			atomic_fetch_sub_explicit(&sched.npidle, 1, memory_order_seq_cst);
+			if (spinning)
+				atomic_fetch_add(&sched.nmspinning, 1);
 			unlock(&sched.lock);
 			return false;
 		}
@@ -320,14 +324,17 @@ static bool givepoller(struct p *pp)
 /*
  * Runs an M on pp (nil: on an idle P, if there is one). spinning: the caller has counted the M
  * in nmspinning already. Any thread; pp is owned by the caller.
+ *
+ * Where no M comes of it, the count is taken back before anybody else can find the P idle, under the lock. Later, a G might
+ * be queued in between by somebody who relies on the M that was counted, with all Ms gone to sleep.
  */
 void startm(struct p *pp, bool spinning)
 {
 	lock(&sched.lock);
 	if (pp == NULL && (pp = pidleget()) == NULL) {
-		unlock(&sched.lock);
 		if (spinning)
 			atomic_fetch_sub(&sched.nmspinning, 1);
+		unlock(&sched.lock);
 		return;
 	}
 	struct m *mp = mget();
@@ -338,18 +345,18 @@ void startm(struct p *pp, bool spinning)
 		notewakeup(&mp->park);
 		return;
 	}
-	if (atomic_load(&sched.nm) >= gomaxprocs + 2 && givepoller(pp)) {
-		if (spinning)
-			atomic_fetch_sub(&sched.nmspinning, 1);
+	if (atomic_load(&sched.nm) >= gomaxprocs + 2 && givepoller(pp, spinning))
 		return;
-	}
 	if (!newm(pp, spinning)) {
+		/* Thieves look at idle Ps too, and so does every M before it sleeps; one that has gone to sleep in the
+		 * netpoller meanwhile is woken. */
+		lock(&sched.lock);
 		if (spinning)
 			atomic_fetch_sub(&sched.nmspinning, 1);
-		/* Its queue is not lost: thieves look at idle Ps too, and so does every M before it sleeps. */
-		lock(&sched.lock);
 		pidleput(pp);
 		unlock(&sched.lock);
+		if (atomic_load(&sched.lastpoll) == 0)
+			netpollbreak();
 	}
 }
 
