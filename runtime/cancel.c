@@ -86,8 +86,12 @@ void cancelkick(struct g *gp, struct m *mp)
 {
 	void *tcb = tcbof(gp);
 
-	if (atomic_load_explicit(&gp->point, memory_order_relaxed) || cancelasync(tcb))
-		SC3(SYS_tgkill, SC0(SYS_getpid), atomic_load(&mp->procid), SIGCANCEL);
+	if (!atomic_load_explicit(&gp->point, memory_order_relaxed) && !cancelasync(tcb))
+		return;
+	/* One at a time: the kernel queues this signal, and a thread that gets no CPU would find thousands of them. */
+	if (!atomic_exchange(&mp->cancelkicked, true) &&
+	    SC3(SYS_tgkill, SC0(SYS_getpid), atomic_load(&mp->procid), SIGCANCEL) != 0)
+		atomic_store(&mp->cancelkicked, false);
 }
 
 void gopoint(bool on)
@@ -109,8 +113,9 @@ static void oncancel(int s, siginfo_t *info, void *ctx)
 			libcs.fn(s, info, ctx);
 		return;
 	}
+	atomic_store(&gp->m->cancelkicked, false);
 	/* In the runtime: it will be poked again. */
-	if (gp->isg0 || gp->inruntime > 0 || gp->sigbusy || !cancelacts(gp->tcb))
+	if (gp->isg0 || gp->inruntime > 0 || gp->sigbusy || gp->unwinds || !cancelacts(gp->tcb))
 		return;
 	bool insys = atomic_load_explicit(&gp->status, memory_order_relaxed) == Gsyscall;
 	uintptr_t pc = SIGPC(uc);
@@ -122,6 +127,9 @@ static void oncancel(int s, siginfo_t *info, void *ctx)
 	}
 	if (!cancelasync(gp->tcb))
 		return;
+	/* Not to come back: what sigreturn would do, before this M may be left behind. */
+	gp->unwinds = true;
+	SC4(SYS_rt_sigprocmask, SIG_SETMASK, &uc->uc_sigmask, NULL, 8);
 	if (insys)
 		exitsyscall();
 	libctestcancel();
@@ -149,7 +157,6 @@ void cancelinit(int (*real)(pthread_t))
 	SC4(SYS_rt_sigaction, SIGCANCEL, NULL, &libcs, 8);
 	k = libcs;
 	k.fn = oncancel;
-	k.flags |= SA_NODEFER; /* who is unwound does not return, and the M goes on */
 	SC4(SYS_rt_sigaction, SIGCANCEL, &k, NULL, 8);
 	cancelarm();
 }
@@ -173,7 +180,6 @@ int gocancel(struct g *gp, int (*real)(pthread_t))
 					       it says of the tid is wrong */
 	if (!cancelknown() || gp == self)
 		return gp == self ? -err : 0;
-	/* If asynchronous cancellation is allowed, libc leaves this to its handler. */
 	cancelmark(gp->tcb);
 	if (self != NULL)
 		exitforeign();

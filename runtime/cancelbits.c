@@ -10,8 +10,10 @@
 #define _GNU_SOURCE 1
 #include "runtime.h"
 
+#include <linux/futex.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 enum { CANCELED = 8, EXITING = 16 };
 
@@ -55,9 +57,14 @@ bool cancelasync(const void *tcb)
 	return known && tcb != NULL && is(tcb, &async);
 }
 
+/*
+ * libc leaves the bit to its handler if asynchronous cancellation is allowed. A call of its own that allows it, and has
+ * come to its end by then, waits on the word for the bit, for it believes that the signal is on its way.
+ */
 void cancelmark(void *tcb)
 {
-	atomic_fetch_or(word(tcb), CANCELED);
+	if (!(atomic_fetch_or(word(tcb), CANCELED) & CANCELED))
+		SC3(SYS_futex, word(tcb), FUTEX_WAKE_PRIVATE, INT32_MAX);
 }
 
 void cancelunmark(void *tcb)

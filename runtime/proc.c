@@ -185,6 +185,7 @@ struct m *mnew(void)
 		atomic_store(&mp->preemptsent, false);
 		atomic_store(&mp->procid, 0);
 		atomic_store(&mp->xiddone, 0);
+		atomic_store(&mp->cancelkicked, false);
 		atomic_store(&mp->exited, 1);
 		noteclear(&mp->park);
 		atomic_fetch_add(&sched.mgen, 1);

@@ -131,6 +131,7 @@ struct g {
 	uint8_t sigran;	   /* owner: RAN_* since runsigs() began */
 	_Atomic uint8_t cancel; /* cancel.c */
 	_Atomic uint8_t point;	/* owner: in a marked system call that is a cancellation point; gopoint() */
+	bool unwinds;		/* owner: asynchronous cancellation has begun */
 	uint32_t sighandled; /* owner: handlers that have run */
 	stack_t sigalt;	   /* owner: its alternate stack as the program knows it; ss_sp nil: none */
 
@@ -161,6 +162,7 @@ struct m {
 	bool forked;		/* has living children, perhaps: must not end */
 	bool retired;		/* off the idle list, to end. Written before notewakeup(&park) */
 	uint64_t sigmask;	/* what the kernel has for this thread */
+	_Atomic bool cancelkicked; /* libc's signal for cancellation is on its way to this thread */
 	uintptr_t altlo;	/* its alternate stack for the kernel, where frames only pass through; 0: none */
 	uint64_t fastrand;
 	void (*mstartfn)(void);

@@ -48,6 +48,7 @@ void signew(struct g *gp, uint64_t mask)
 	gp->sigalt = (stack_t){.ss_sp = NULL};
 	atomic_store_explicit(&gp->cancel, 0, memory_order_relaxed);
 	atomic_store_explicit(&gp->point, 0, memory_order_relaxed);
+	gp->unwinds = false;
 	if (unlikely(mask != 0))
 		sigsoften(mask);
 	sigsetg(gp, mask);
