@@ -568,9 +568,11 @@ static int pdregister(struct polldesc *pd)
 
 	if (likely(pd->registered))
 		return 0;
-	r = SC4(SYS_epoll_ctl, epfd, EPOLL_CTL_ADD, pd->fd, &ev);
-	if (r == -EEXIST) /* of a former life of this number, on the same description */
-		r = SC4(SYS_epoll_ctl, epfd, EPOLL_CTL_MOD, pd->fd, &ev);
+	do {
+		r = SC4(SYS_epoll_ctl, epfd, EPOLL_CTL_ADD, pd->fd, &ev);
+		if (r == -EEXIST) /* of a former life of this number, on the same description */
+			r = SC4(SYS_epoll_ctl, epfd, EPOLL_CTL_MOD, pd->fd, &ev);
+	} while (r == -ENOENT); /* which was closed, and the number opened anew, between the two */
 	if (r == 0)
 		pd->registered = 1;
 	return (int)r;
