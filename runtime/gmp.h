@@ -261,6 +261,11 @@ int allthreads(long nr, long a, long b, long c, int (*libc)(void *), void *arg);
 void entersyscall(void);
 void entersyscallblock(void);
 void exitsyscall(void); /* (parks) */
+/*
+ * After a marked call gave EINTR: was it a signal of the runtime's own, and no handler of the program's has run?
+ * Then the call is to be made again. (A relative time-out starts anew: sysmon signals only what has just been running.)
+ */
+bool gospurious(void);
 /* exitsyscall() without parking: false if that cannot be, then exitsyscall() must follow. Cannot touch errno. */
 bool exitsyscallfast(void);
 

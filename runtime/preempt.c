@@ -167,6 +167,8 @@ void preemptsig(void *ctx)
 	if (gp == NULL)
 		return;
 	atomic_store(&gp->m->preemptsent, false);
+	if (atomic_load_explicit(&gp->status, memory_order_relaxed) == Gsyscall)
+		gp->spurious = true;
 	if (!atomic_load_explicit(&gp->preempt, memory_order_relaxed))
 		return;
 	enum counter k = safepoint(gp, uc, (uintptr_t)ctx);
@@ -191,6 +193,16 @@ void preemptsig(void *ctx)
 	enterforeign();
 	*(uint64_t *)&uc->uc_sigmask = atomic_load_explicit(&gp->sigmask, memory_order_relaxed);
 	uc->uc_stack = sigaltof(gp->m);
+}
+
+bool gospurious(void)
+{
+	struct g *gp = getg();
+	bool was = gp != NULL && gp->spurious;
+
+	if (was)
+		gp->spurious = false;
+	return was && !gocancelled();
 }
 
 /* ---- asking: sysmon ------------------------------------------------------------------------------------ */

@@ -126,6 +126,7 @@ struct g {
 	struct sigq *sigq;	     /* the siginfos of sigpending, oldest first */
 	struct g *signag;	     /* sysmon's list of Gs to be poked until they take what is pending */
 	bool signagged;
+	bool spurious;	   /* owner: a signal of ours has interrupted a marked call, and none of the program's since */
 	bool sigbusy;	   /* owner: in the trampoline, which takes all that is pending before it returns */
 	bool sigdeliver;   /* owner: handlers may run although libgmp's own code is interrupted */
 	uint8_t sigran;	   /* owner: RAN_* since runsigs() began */

@@ -76,6 +76,7 @@ static void runhandler(struct g *gp, siginfo_t *info, ucontext_t *uc)
 	setsigmask(gp->m, ALLSIGS);
 	gp->sigbusy = true;
 	gp->sighandled++;
+	gp->spurious = false;
 	gp->sigran |= (a.flags & SA_RESTART) ? RAN_RESTART : RAN_INTR;
 	/* As the kernel has it: what the handler did to its mask is undone, what it wrote to uc holds. */
 	if (*ucmask(uc) != frame)

@@ -330,6 +330,11 @@ static bool pollasleep(uint64_t delay, uint64_t now)
 	atomic_store(&sched.lastpoll, now);
 	if (list != NULL)
 		injectglist(list, n);
+	/*
+	 * Who became idle meanwhile found the netpoller taken, and sleeps: one of them has to take it over. Pattern (2): an M
+	 * that is idle only after this look at npidle (or spinning at wakep's look at nmspinning) comes to lastpoll after our store.
+	 */
+	wakep();
 	if (list != NULL && atomic_load(&sched.npidle) == 0)
 		preemptfor(true, now);
 	return true;

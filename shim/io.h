@@ -72,6 +72,8 @@ static inline void epipeerrno(bool failed)
  * Marked system call around an expression, which is libc's and sets errno. MARKEDWRITE: that may raise SIGPIPE.
  * MARKEDBLOCK: known to block, the P is handed over at once. A handler may run before the end, hence errno is kept.
  */
+/* A call that is not restarted gave EINTR, but the signal was the runtime's: once more. */
+#define INTERRUPTED(r) ((long)(r) == -1 && errno == EINTR && gospurious())
 #define LEAVECALL()                               \
 	({                                        \
 		if (unlikely(!exitsyscallfast())) { \
@@ -80,12 +82,15 @@ static inline void epipeerrno(bool failed)
 			errno = e_;               \
 		}                                 \
 	})
-#define MARKED(expr)                          \
-	({                                    \
-		entersyscall();               \
-		__typeof__(expr) r_ = (expr); \
-		LEAVECALL();                  \
-		r_;                           \
+#define MARKED(expr)                                \
+	({                                          \
+		__typeof__(expr) r_;                \
+		do {                                \
+			entersyscall();             \
+			r_ = (expr);                \
+			LEAVECALL();                \
+		} while (unlikely(INTERRUPTED(r_))); \
+		r_;                                 \
 	})
 #define MARKEDWRITE(expr)                     \
 	({                                    \
@@ -95,12 +100,15 @@ static inline void epipeerrno(bool failed)
 		LEAVECALL();                  \
 		r_;                           \
 	})
-#define MARKEDBLOCK(expr)                     \
-	({                                    \
-		entersyscallblock();          \
-		__typeof__(expr) r_ = (expr); \
-		LEAVECALL();                  \
-		r_;                           \
+#define MARKEDBLOCK(expr)                           \
+	({                                          \
+		__typeof__(expr) r_;                \
+		do {                                \
+			entersyscallblock();        \
+			r_ = (expr);                \
+			LEAVECALL();                \
+		} while (unlikely(INTERRUPTED(r_))); \
+		r_;                                 \
 	})
 
 ssize_t sockrecv(struct polldesc *pd, void *buf, size_t n, int flags, struct sockaddr *a, socklen_t *alen);
