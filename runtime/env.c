@@ -63,6 +63,7 @@ static const char *trace(const char *name, const char *value, uint64_t *ms)
 static void setting(const char *name, const char *value)
 {
 	static const char *const fs[] = {"auto", "wrfsbase", "syscall", NULL};
+	static const char *const deadlocks[] = {"warn", "abort", "off", NULL};
 	static const char *const guards[] = {"auto", "madvise", "mprotect", NULL};
 
 	if (strcmp(name, "GMP_PROCS") == 0)
@@ -77,6 +78,10 @@ static void setting(const char *name, const char *value)
 		debug.noasync = number(name, value, 0, 1, "0 or 1") == 0;
 	else if (strcmp(name, "GMP_FORCEPREEMPT") == 0)
 		debug.forcens = 1000L * number(name, value, 0, 1000000, "a whole number of microseconds from 0 to 1000000");
+	else if (strcmp(name, "GMP_TRACEBACK") == 0)
+		debug.traceback = number(name, value, 0, 1, "0 or 1");
+	else if (strcmp(name, "GMP_DEADLOCK") == 0)
+		deadlock = (enum deadlock)choice(name, value, deadlocks, "warn, abort or off");
 	else if (strcmp(name, "GMP_FSBASE") == 0)
 		debug.fsbase = (enum fsbase)choice(name, value, fs, "auto, wrfsbase or syscall");
 	else if (strcmp(name, "GMP_SCHEDTRACE") == 0) {
@@ -86,7 +91,8 @@ static void setting(const char *name, const char *value)
 		guardhow = (enum guardhow)choice(name, value, guards, "auto, madvise or mprotect");
 	else if (strcmp(name, "GMP_LIB") != 0) /* the launcher's */
 		gprintf("libgmp: %s is no setting (known: GMP_PROCS GMP_MAXM GMP_VERBOSE GMP_SPIN "
-			"GMP_ASYNCPREEMPT GMP_FORCEPREEMPT GMP_FSBASE GMP_GUARD GMP_SCHEDTRACE); ignored\n", name);
+			"GMP_ASYNCPREEMPT GMP_FORCEPREEMPT GMP_FSBASE GMP_GUARD GMP_SCHEDTRACE GMP_DEADLOCK GMP_TRACEBACK); "
+			"ignored\n", name);
 }
 
 void envinit(char **envp)

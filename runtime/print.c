@@ -127,13 +127,8 @@ void printsched(void)
 	foreachg(printg, NULL);
 }
 
-void throw(const char *what)
+noreturn void die(void)
 {
-	static _Atomic int once;
-
-	gprintf("libgmp: fatal: %s\n", what);
-	if (!atomic_exchange(&once, 1))
-		printsched();
 	/* SIGABRT by hand: libc's abort would run the program's handler inside the runtime. */
 	struct { void *h; unsigned long flags; void *restorer; unsigned long mask; } dfl = {0};
 	SC4(SYS_rt_sigaction, SIGABRT, &dfl, NULL, 8);
@@ -142,4 +137,21 @@ void throw(const char *what)
 	SC3(SYS_tgkill, SC0(SYS_getpid), SC0(SYS_gettid), SIGABRT);
 	for (;;)
 		SC1(SYS_exit_group, 127);
+}
+
+void throw(const char *what)
+{
+	static _Atomic int once;
+	struct uregs u = {.exact = false};
+	uint64_t *fp = __builtin_frame_address(0); /* caller's frame pointer, return address */
+
+	gprintf("libgmp: fatal: %s\n", what);
+	if (!atomic_exchange(&once, 1)) {
+		printsched();
+		u.r[6] = fp[0];
+		u.r[16] = fp[1];
+		u.r[7] = (uint64_t)(fp + 2);
+		traceback(&u);
+	}
+	die();
 }

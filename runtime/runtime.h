@@ -322,6 +322,7 @@ struct debug {
 	int64_t spinns;	    /* GMP_SPIN: how long an idle M polls before it sleeps */
 	uint64_t schedtrace; /* GMP_SCHEDTRACE: ns between two lines; 0: none */
 	const char *schedtracefile; /* nil: stderr. In the environment's memory */
+	bool traceback;	    /* GMP_TRACEBACK: threads and stacks before a signal makes a core */
 };
 extern struct debug debug;
 int getproccount(void); /* usable CPUs: affinity mask, cgroup v2 quota rounded up; >= 1 */
@@ -336,8 +337,25 @@ struct out { /* the same, collected: {.fd = FD} to begin with */
 void outf(struct out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void outflush(struct out *o);
 void printsched(void);
-/* A broken invariant: says what, prints the scheduler's state and every G, aborts. */
+/* A broken invariant: says what, prints the scheduler's state and the threads with their stacks, aborts. */
 noreturn void throw(const char *what);
+noreturn void die(void); /* by SIGABRT, without a handler */
+
+/* ---- unwind.c: stacks, from inside; one caller at a time --------------------------------------- */
+struct uregs {
+	uint64_t r[17]; /* as DWARF numbers them: rax rdx rcx rbx rsi rdi rbp rsp r8-r15, return address (pc) */
+	bool exact;	/* pc is that of an interrupted instruction, not behind a call */
+};
+void unwindinit(void);
+bool unwindstep(struct uregs *u);		   /* to its caller; false: there is none, or it is not known */
+void unwindname(struct out *o, uintptr_t pc, bool exact); /* "function+0x1  module+0x2", as far as known */
+bool peek(uintptr_t at, void *buf, size_t n); /* false where a load would fault */
+
+/* ---- traceback.c deadlock.c --------------------------------------------------------------------- */
+void traceback(struct uregs *u); /* every thread with its stack, to stderr; u: the caller's, or nil. any thread */
+enum deadlock { DEADLOCK_WARN, DEADLOCK_ABORT, DEADLOCK_OFF };
+extern enum deadlock deadlock; /* GMP_DEADLOCK */
+void checkdead(void);	       /* sysmon only */
 
 /* ---- the scheduler's shared state. proc.c ---------------------------------------------------- */
 struct gqueue {
@@ -555,6 +573,8 @@ void sysmonkick(void); /* let it look again now. any thread, signal handlers too
 	(SIGBIT(SIGSEGV) | SIGBIT(SIGBUS) | SIGBIT(SIGFPE) | SIGBIT(SIGILL) | SIGBIT(SIGTRAP) | SIGBIT(SIGSYS))
 #define IGNORED (SIGBIT(SIGCHLD) | SIGBIT(SIGCONT) | SIGBIT(SIGURG) | SIGBIT(SIGWINCH))
 #define UNBLOCKABLE (SIGBIT(SIGKILL) | SIGBIT(SIGSTOP) | SIGBIT(32) | SIGBIT(33))
+/* Their default action is to end with a core */
+#define COREDUMPS (FAULTS | SIGBIT(SIGQUIT) | SIGBIT(SIGABRT) | SIGBIT(SIGXCPU) | SIGBIT(SIGXFSZ))
 enum { RAN_RESTART = 1, RAN_INTR = 2 };
 
 typedef void sighandler(int, siginfo_t *, void *);
@@ -620,6 +640,7 @@ void sigunbounce(siginfo_t *info);	 /* the kernel's siginfo, if route() had sent
 void sigreopen(void);			 /* have sysmon compute its mask anew. any thread */
 bool sigignored(int s);			 /* lock held */
 void sigdefault(int s);			 /* the default action, on the whole process */
+void sigtraceback(int s, const siginfo_t *info, const struct ucontext_t *uc); /* before it. traceback.c */
 void sigsoften(uint64_t set);
 void sigharden(int s);
 struct sigact sigtakeact(int s);	 /* the disposition for one delivery: SA_RESETHAND */

@@ -67,11 +67,12 @@ static void install(int s)
 	const struct sigact *a = &sigs.act[s];
 	struct sigaction ka = {.sa_flags = (int)(a->flags & KERNELFLAGS)};
 	uint64_t bit = SIGBIT(s), hard = bit & ~(IGNORED | FAULTS | SIGBIT(SIGABRT));
+	bool tell = debug.traceback && (bit & COREDUMPS); /* sigtraceback() is to have it */
 
 	if (a->fn == IGN) {
 		ka.sa_handler = SIG_IGN;
 		hard = 0;
-	} else if (a->fn == DFL && (hard & ~atomic_load(&sigs.ever)) == hard) {
+	} else if (a->fn == DFL && !tell && (hard & ~atomic_load(&sigs.ever)) == hard) {
 		ka.sa_handler = SIG_DFL;
 	} else {
 		if (a->fn == DFL)
@@ -181,6 +182,7 @@ void sigdefault(int s)
 
 	if (bit & IGNORED)
 		return;
+	sigtraceback(s, NULL, NULL); /* unless that has been done */
 	sigharden(s);
 	SC3(SYS_tgkill, SC0(SYS_getpid), SC0(SYS_gettid), s);
 	SC4(SYS_rt_sigprocmask, SIG_UNBLOCK, &bit, &old, 8);

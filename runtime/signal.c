@@ -54,6 +54,15 @@ static uint64_t handlermask(const struct sigact *a, int s)
 	return a->mask | ((a->flags & SA_NODEFER) ? 0 : SIGBIT(s));
 }
 
+/* Raised by what the interrupted instruction did, or by its system call. */
+static bool synchronous(int s, const siginfo_t *info)
+{
+	if (SIGBIT(s) & FAULTS)
+		return info->si_code > 0;
+	/* The kernel says "from a process" of these, and it is we. kill(getpid(), SIGPIPE) is not told apart. */
+	return (s == SIGPIPE || s == SIGXFSZ) && info->si_code == SI_USER && info->si_pid == SC0(SYS_getpid);
+}
+
 /* One handler, on gp, in the frame of uc. All signals are blocked before and after. */
 static void runhandler(struct g *gp, siginfo_t *info, ucontext_t *uc)
 {
@@ -65,7 +74,11 @@ static void runhandler(struct g *gp, siginfo_t *info, ucontext_t *uc)
 	if (a.fn == IGN)
 		return;
 	if (a.fn == DFL) {
-		sigdefault(s);
+		sigtraceback(s, info, uc);
+		if (debug.traceback && synchronous(s, info) && (SIGBIT(s) & FAULTS))
+			sigharden(s); /* once more, by default: the core is that of the fault, as without us */
+		else
+			sigdefault(s);
 		return;
 	}
 	sigsetg(gp, mask | handlermask(&a, s));
@@ -193,15 +206,6 @@ int runsigs(struct g *gp)
 
 /* ---- the trampoline -------------------------------------------------------------------------------------- */
 
-/* Raised by what the interrupted instruction did, or by its system call. */
-static bool synchronous(int s, const siginfo_t *info)
-{
-	if (SIGBIT(s) & FAULTS)
-		return info->si_code > 0;
-	/* The kernel says "from a process" of these, and it is we. kill(getpid(), SIGPIPE) is not told apart. */
-	return (s == SIGPIPE || s == SIGXFSZ) && info->si_code == SI_USER && info->si_pid == SC0(SYS_getpid);
-}
-
 static bool mainwants(int s)
 {
 	struct g *gp = sched.maing;
@@ -223,6 +227,7 @@ static void onthread(int s, siginfo_t *info, ucontext_t *uc)
 	if (a.fn == IGN)
 		return;
 	if (a.fn == DFL) {
+		sigtraceback(s, info, uc);
 		sigdefault(s);
 		return;
 	}
@@ -236,6 +241,7 @@ static void inside(struct g *self, int s, siginfo_t *info, ucontext_t *uc)
 {
 	if (synchronous(s, info) && (SIGBIT(s) & FAULTS)) {
 		/* A fault of ours, or a bad pointer of the program's. Once more, by default: a core. */
+		sigtraceback(s, info, uc);
 		sigharden(s);
 		return;
 	}

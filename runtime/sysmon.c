@@ -373,6 +373,7 @@ static noreturn void sysmon(void)
 		bool kicked;
 		uint64_t tracens = debug.schedtrace ? schedtrace(nanotime()) : 0;
 		if (rest >= ATREST) {
+			checkdead();
 			atomic_store(&sched.sysmonwait, 1);
 			/* StoreLoad with pidleget(), which looks at sysmonwait after npidle--. */
 			kicked = atomic_load(&sched.npidle) != gomaxprocs ||

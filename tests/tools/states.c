@@ -6,7 +6,7 @@
  *
  * With "deadlock": a main that joins two threads which wait for each other's mutex, and nothing
  * else. With "sem": main waits for a semaphore that nobody posts; with "sem-handler": that a signal
- * handler would post. With "segv", "abort": dies. "rest": reads where nothing comes.
+ * handler would post. With "segv", "abort", "quit": dies; "many": with 500 threads. "rest": reads where nothing comes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -208,7 +208,10 @@ static void post(int s)
 
 static void *dies(void *how)
 {
-	if (strcmp(how, "abort") == 0)
+	usleep(20000);
+	if (strcmp(how, "quit") == 0)
+		raise(SIGQUIT);
+	else if (strcmp(how, "segv") != 0)
 		abort();
 	*(volatile int *)0 = 1;
 	return NULL;
@@ -236,8 +239,11 @@ static void still(const char *how)
 		sem_wait(&sem);
 	} else {
 		pthread_t t;
+		for (int i = 0; i < 500 && strcmp(how, "many") == 0; i++)
+			start("one of many", goes_deep);
 		usleep(20000);
 		MUST(pthread_create(&t, NULL, dies, (void *)how) == 0);
+		pthread_setname_np(t, "dies");
 		pthread_join(t, NULL);
 	}
 }

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * traceback.c: threads and their stacks on stderr, from inside: when an invariant is broken (throw), when all wait
+ * for ever (deadlock.c), and with GMP_TRACEBACK=1 before a signal's default action makes a core.
+ *
+ * Async-signal-safe, and bounded: so many threads and frames, the rest is counted. The others go on running while we look,
+ * so a stack may come out wrong, but never faults (unwind.c). Whoever comes second waits for the first, for a while.
+ *
+ * Without GMP_TRACEBACK a program that dies prints nothing more than bare: its stderr may be somebody's to parse. Status
+ * and core are the same with it.
+ */
+#include "runtime.h"
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+
+enum { MAXTHREADS = 50, MAXFRAMES = 30, MS = 1000000 };
+
+static bool inlib(uintptr_t pc)
+{
+	return pc >= sigs.textlo && pc < sigs.texthi;
+}
+
+/* The frames from u on; of the library's own at the beginning only the last, the function that the program called. */
+static void frames(struct out *o, struct uregs *u, bool all)
+{
+	uintptr_t kept = 0;
+	int n = 0;
+
+	for (int i = 0; i < 4 * MAXFRAMES && n < MAXFRAMES; i++) {
+		uintptr_t pc = u->r[16] - (u->exact ? 0 : 1);
+		bool lib = inlib(pc);
+		if (kept != 0 && !lib) {
+			outf(o, "    #%d ", n++);
+			unwindname(o, kept, false);
+			outf(o, "\n");
+			kept = 0;
+		}
+		if (lib && n == 0 && !all) {
+			kept = u->r[16];
+		} else if (!lib || all) {
+			outf(o, "    #%d ", n++);
+			unwindname(o, u->r[16], u->exact);
+			outf(o, "\n");
+		}
+		if (!unwindstep(u)) {
+			if (n == 0 && kept != 0) {
+				outf(o, "    #0 ");
+				unwindname(o, kept, false);
+				outf(o, "\n");
+			}
+			return;
+		}
+	}
+	outf(o, "    ...\n");
+}
+
+/* A parked G's registers are on its stack: control words, r15, r14, r13, r12, rbx, rbp, return address. */
+static bool parkedregs(const struct g *gp, struct uregs *u)
+{
+	uint64_t w[8];
+
+	if (!peek((uintptr_t)gp->sched.sp, w, sizeof(w)))
+		return false;
+	*u = (struct uregs){.exact = false};
+	u->r[15] = w[1];
+	u->r[14] = w[2];
+	u->r[13] = w[3];
+	u->r[12] = w[4];
+	u->r[3] = w[5];
+	u->r[6] = w[6];
+	u->r[16] = w[7];
+	u->r[7] = (uintptr_t)gp->sched.sp + sizeof(w);
+	return true;
+}
+
+static const char *number(const char *s, uint64_t *v)
+{
+	int base = 10;
+
+	while (*s == ' ')
+		s++;
+	if (s[0] == '0' && s[1] == 'x') {
+		base = 16;
+		s += 2;
+	}
+	for (*v = 0;; s++) {
+		if (*s >= '0' && *s <= '9')
+			*v = *v * (uint64_t)base + (uint64_t)(*s - '0');
+		else if (base == 16 && *s >= 'a' && *s <= 'f')
+			*v = *v * 16 + (uint64_t)(*s - 'a' + 10);
+		else
+			return s;
+	}
+}
+
+/* A G whose thread sleeps in the kernel: /proc/self/task/TID/syscall has "nr six arguments sp pc". */
+static bool kernelregs(const struct g *gp, struct uregs *u)
+{
+	char path[48], buf[256], *s = path;
+	struct m *mp = gp->m;
+	int tid = mp ? atomic_load(&mp->procid) : 0;
+	uint64_t v[9];
+
+	if (tid == 0)
+		return false;
+	for (const char *t = "/proc/self/task/"; *t;)
+		*s++ = *t++;
+	char digits[12];
+	int n = 0;
+	for (int t = tid; t != 0; t /= 10)
+		digits[n++] = (char)('0' + t % 10);
+	while (n > 0)
+		*s++ = digits[--n];
+	for (const char *t = "/syscall"; (*s++ = *t++) != 0;)
+		;
+	long fd = SC4(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	long len = SC3(SYS_read, fd, buf, sizeof(buf) - 1);
+	SC1(SYS_close, fd);
+	if (len <= 0 || buf[0] < '0' || buf[0] > '9') /* "running", or -1: not in a call */
+		return false;
+	buf[len] = 0;
+	const char *at = buf;
+	for (int i = 0; i < 9; i++)
+		at = number(at, &v[i]);
+	*u = (struct uregs){.exact = true};
+	u->r[7] = v[7];
+	u->r[16] = v[8];
+	if ((uintptr_t)gp->syscallbp > v[7])
+		u->r[6] = (uintptr_t)gp->syscallbp;
+	return true;
+}
+
+static void title(struct out *o, const struct g *gp)
+{
+	outf(o, "g%lu%s%s%s tid %d", (unsigned long)gp->goid, gp->name[0] ? " \"" : "", gp->name, gp->name[0] ? "\"" : "",
+	     gp->tid);
+}
+
+struct search {
+	int tid;	/* 0: by address */
+	uintptr_t addr;
+	struct g *found;
+};
+
+static void search1(struct g *gp, void *arg)
+{
+	struct search *s = arg;
+	uint32_t st = atomic_load_explicit(&gp->status, memory_order_relaxed);
+
+	if (s->tid != 0 ? gp->tid == s->tid && st != Gdead && st != Gidle : (uintptr_t)gp == s->addr)
+		s->found = gp;
+}
+
+/* Who holds the mutex (a word of libc's layout), or who is to be joined. */
+static void object(struct out *o, const struct g *gp)
+{
+	struct search s = {0};
+
+	outf(o, " 0x%lx", (unsigned long)gp->waitobj);
+	if (gp->waitreason == WaitJoin)
+		s.addr = gp->waitobj;
+	else if (gp->waitreason != WaitMutex ||
+		 !peek(gp->waitobj + offsetof(pthread_mutex_t, __data.__owner), &s.tid, sizeof(s.tid)) || s.tid == 0)
+		return;
+	foreachg(search1, &s);
+	outf(o, s.tid ? " held by " : " of ");
+	if (s.found != NULL)
+		title(o, s.found);
+	else
+		outf(o, "tid %d", s.tid);
+}
+
+static void state(struct out *o, const struct g *gp, uint32_t st)
+{
+	uint64_t now = nanotime();
+
+	outf(o, ": %s", gstatusnames[st]);
+	if ((st == Gwaiting || st == Gsyscall) && gp->waitsince != 0 && now > gp->waitsince)
+		outf(o, " %lu ms", (unsigned long)((now - gp->waitsince) / MS));
+	if (st == Gwaiting && gp->waitreason < NWAITREASON) {
+		outf(o, ": %s", waitreasons[gp->waitreason]);
+		if (gp->waitreason >= WaitFutex)
+			object(o, gp);
+		else if (gp->waitreason <= WaitPoll)
+			outf(o, " fd %d", (int)gp->waitobj);
+	}
+	outf(o, "\n");
+}
+
+struct dump {
+	struct out *o;
+	const struct g *skip;
+	uint32_t shown, more;
+};
+
+static void dumpg(struct g *gp, void *arg)
+{
+	struct dump *d = arg;
+	uint32_t st = atomic_load_explicit(&gp->status, memory_order_relaxed);
+	struct uregs u;
+
+	if (gp == d->skip || st == Gdead || st == Gidle || st >= nelem(gstatusnames) || gp->isg0)
+		return;
+	if (d->shown == MAXTHREADS) {
+		d->more++;
+		return;
+	}
+	d->shown++;
+	title(d->o, gp);
+	state(d->o, gp, st);
+	if ((st == Gwaiting || st == Grunnable) ? parkedregs(gp, &u) : kernelregs(gp, &u))
+		frames(d->o, &u, false);
+	else
+		outf(d->o, "    (on a CPU)\n");
+	outf(d->o, "\n");
+	outflush(d->o);
+}
+
+/* One at a time; who comes while another prints waits for it, but not for ever. False: has been printed. */
+static bool begin(void)
+{
+	static _Atomic int busy; /* tid */
+	static const struct timespec nap = {0, 10 * MS};
+	int none = 0, self = (int)SC0(SYS_gettid);
+
+	if (atomic_compare_exchange_strong(&busy, &none, self)) {
+		unwindinit();
+		return true;
+	}
+	for (int i = 0; none != self && i < 300; i++)
+		SC2(SYS_nanosleep, &nap, NULL);
+	return false;
+}
+
+/* Ends with a line that says so, for it may be cut off by the end of the process. */
+static void dumpall(struct uregs *u)
+{
+	static struct out o;
+	struct g *self = getg();
+
+	o = (struct out){.fd = 2};
+	if (self != NULL && self->isg0)
+		self = self->m->curg; /* whom the scheduler works for */
+	struct dump d = {.o = &o, .skip = u ? self : NULL};
+	if (u != NULL) {
+		outf(&o, "this thread: ");
+		if (self != NULL)
+			title(&o, self);
+		else
+			outf(&o, "kernel thread %d", (int)SC0(SYS_gettid));
+		outf(&o, "\n");
+		frames(&o, u, true);
+		outf(&o, "\n");
+	}
+	foreachg(dumpg, &d);
+	if (d.more != 0)
+		outf(&o, "and %u threads more\n", d.more);
+	outf(&o, "libgmp: end of traceback\n");
+	outflush(&o);
+}
+
+void traceback(struct uregs *u)
+{
+	if (begin())
+		dumpall(u);
+}
+
+/* A signal's default action is about to end the process. uc: where it interrupted this thread; nil: it did not. */
+void sigtraceback(int s, const siginfo_t *info, const ucontext_t *uc)
+{
+	struct uregs u = {.exact = true};
+	/* gregs: r8-r15 rdi rsi rbp rbx rdx rax rcx rsp rip; DWARF: rax rdx rcx rbx rsi rdi rbp rsp r8-r15 rip */
+	static const uint8_t greg[] = {REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI, REG_RBP, REG_RSP, REG_R8,
+				       REG_R9,	REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP};
+
+	if (!debug.traceback || !(SIGBIT(s) & COREDUMPS) || !begin())
+		return;
+	if (uc == NULL) {
+		struct g *self = getg();
+		uint64_t *fp = __builtin_frame_address(0);
+		u = (struct uregs){.exact = false};
+		u.r[6] = fp[0];
+		u.r[7] = (uint64_t)(fp + 2);
+		u.r[16] = fp[1];
+		gprintf("libgmp: signal %d\n", s);
+		dumpall(self != NULL && !self->isg0 ? &u : NULL);
+		return;
+	}
+	for (size_t i = 0; i < nelem(greg); i++)
+		u.r[i] = (uint64_t)uc->uc_mcontext.gregs[greg[i]];
+	if (info != NULL && (SIGBIT(s) & FAULTS))
+		gprintf("libgmp: signal %d, code %d, address %p, at %lx\n", s, info->si_code, info->si_addr,
+			(unsigned long)SIGPC(uc));
+	else
+		gprintf("libgmp: signal %d, at %lx\n", s, (unsigned long)SIGPC(uc));
+	dumpall(&u);
+}
