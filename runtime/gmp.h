@@ -289,7 +289,7 @@ enum fdkind {
  * pd->lock, the bytes marked atomic are read without.
  */
 struct polldesc {
-	_Atomic uint32_t key; /* runtime lock */
+	_Alignas(64) _Atomic uint32_t key; /* runtime lock */
 	_Atomic uint32_t gen; /* +1 whenever the number is opened or closed */
 	int fd;
 	_Atomic uint8_t kind;	  /* enum fdkind */
@@ -298,13 +298,19 @@ struct polldesc {
 	_Atomic uint8_t wready;
 	_Atomic uint8_t hup;	/* RDHUP, HUP, ERR or PRI was seen: a short read proves nothing */
 	_Atomic uint8_t nonowait; /* bit PD_READ, PD_WRITE: the kernel knows no RWF_NOWAIT here */
+	_Atomic uint8_t direct;	/* O_DIRECT: reads and writes are the device's */
+	_Atomic uint8_t sync;	/* writes are */
+	_Atomic uint8_t cold;	/* FD_FILE: > 0: a read has blocked of late */
+	_Atomic uint8_t told;	/* FD_UNKNOWN: TOLD_FLAGS: oflags are what it was opened with; TOLD_START: and it is at 0 */
 	uint8_t conn;		/* FD_LISTEN: the kind of what accept() gives */
 	_Atomic uint8_t timeo;	/* rcvtimeo, sndtimeo are known */
 	uint8_t registered;	/* in our epoll set */
 	_Atomic uint8_t shared; /* another number or process may hold the same description */
 	_Atomic uint32_t nwait[2]; /* exclusive waiters: readers, writers */
 	_Atomic uint32_t npoll;	   /* poll waiters */
+	_Atomic uint32_t edges;	   /* events so far; written under the lock */
 	uint32_t epoch;		   /* of fdepoch when nonblock and timeo were looked up */
+	int oflags;
 	uint64_t rcvtimeo, sndtimeo; /* ns, 0: none */
 	struct pollwaiter *waiters[3]; /* circular lists: readers, writers, pollers */
 };
@@ -312,15 +318,46 @@ struct polldesc {
 /* nil if fd is negative or beyond what we can track. any thread */
 struct polldesc *polldesc(int fd);
 /* As polldesc, with kind, nonblock and timeouts looked up. kind stays FD_UNKNOWN for a bad fd. */
-struct polldesc *fdlook(int fd);
+struct polldesc *fdlookslow(int fd);
+enum { FDCHUNK = 512, FDMAX = 1 << 20 };
+extern struct polldesc *_Atomic fdchunks[FDMAX / FDCHUNK] __attribute__((visibility("hidden")));
+extern _Atomic uint32_t fdepoch __attribute__((visibility("hidden"))); /* +1 when flags change that duplicates may share */
+/* The polldesc if there is room for it already. any thread */
+static inline struct polldesc *fdknown(int fd)
+{
+	struct polldesc *pd = (uint32_t)fd < FDMAX ? atomic_load_explicit(&fdchunks[(uint32_t)fd / FDCHUNK],
+									    memory_order_acquire)
+						    : NULL;
+
+	return pd != NULL ? pd + (uint32_t)fd % FDCHUNK : NULL;
+}
+static inline struct polldesc *fdlook(int fd)
+{
+	struct polldesc *pd = fdknown(fd);
+
+	if (likely(pd != NULL)) {
+		if (likely(atomic_load_explicit(&pd->kind, memory_order_acquire) != FD_UNKNOWN &&
+			   (pd->epoch == atomic_load_explicit(&fdepoch, memory_order_acquire) ||
+			    !atomic_load_explicit(&pd->shared, memory_order_relaxed)) &&
+			   atomic_load_explicit(&pd->timeo, memory_order_relaxed)))
+			return pd;
+	}
+	return fdlookslow(fd);
+}
 /* A descriptor number now names something new (kind may be FD_UNKNOWN). any thread */
 void fdopened(int fd, enum fdkind kind, bool nonblock, bool shared);
+enum { TOLD_FLAGS = 1, TOLD_START = 2 };
+/* The same, opened by its path with these O_* flags: what it is will be looked at when somebody wants to know. any thread */
+void fdopenedpath(int fd, int oflags, int told);
+/* fstat() has found a regular file under that number, whose generation was gen before the call. any thread */
+void fdisfile(int fd, uint32_t gen);
 /* Is about to be closed or replaced: its waiters are woken with -EBADF. any thread */
 void fdclosing(int fd);
 /* listen() succeeded. */
 void fdlisten(int fd);
-/* The program switched O_NONBLOCK. */
+/* The program switched O_NONBLOCK; or set these O_* flags by F_SETFL. */
 void fdnonblock(int fd, bool on);
+void fdsetfl(int fd, int fl);
 /* Reading less than was asked for did not mean what pdtry() assumes; leave fd to the kernel from now on. */
 void fdmarked(int fd);
 /* fd has, or now gets, a second number or holder. */
@@ -361,6 +398,32 @@ static inline void pdleft(struct polldesc *pd, int mode)
 	if (unlikely((atomic_load_explicit(&pd->nwait[mode], memory_order_seq_cst) |
 		      atomic_load_explicit(&pd->npoll, memory_order_seq_cst)) != 0))
 		pdwakenext(pd, mode);
+}
+/*
+ * The other way, for calls that mostly find something: nothing is taken. Order: pdedges; if pdmaybe: the system call; after
+ * a success pdmore, after EAGAIN pdempty (false: an event came meanwhile, try again), then pdwait.
+ */
+static inline uint32_t pdedges(struct polldesc *pd)
+{
+	return atomic_load_explicit(&pd->edges, memory_order_seq_cst);
+}
+static inline bool pdmaybe(struct polldesc *pd, int mode)
+{
+	return atomic_load_explicit(mode == PD_READ ? &pd->rready : &pd->wready, memory_order_seq_cst) != 0;
+}
+static inline void pdmore(struct polldesc *pd, int mode)
+{
+	if (unlikely((atomic_load_explicit(&pd->nwait[mode], memory_order_seq_cst) |
+		      atomic_load_explicit(&pd->npoll, memory_order_seq_cst)) != 0))
+		pdleft(pd, mode);
+}
+static inline bool pdempty(struct polldesc *pd, int mode, uint32_t edges)
+{
+	atomic_exchange_explicit(mode == PD_READ ? &pd->rready : &pd->wready, 0, memory_order_seq_cst);
+	if (likely(pdedges(pd) == edges))
+		return true;
+	pdleft(pd, mode);
+	return false;
 }
 /*
  * Parks until the descriptor may be ready. 0: try again; -ETIMEDOUT; -EBADF: closed meanwhile; -EINTR, -ERESTART: a

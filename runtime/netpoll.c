@@ -13,6 +13,11 @@
  * pdwait() (which checks it under pd->lock, where the event side sets it) does not sleep: no lost edge. The flag
  * may also be given back by pdleft(), without the lock: it stores the flag, then reads the count of waiters;
  * pdwait() raises the count, then reads the flag (both seq_cst), so one of the two sees the other.
+ * Taking costs two atomic exchanges per call. pdmaybe(), pdempty() spare them where calls mostly succeed: the attempt
+ * leaves the flag alone and remembers `edges`, which each edge raises before it sets flags. Only EAGAIN clears the
+ * flag, and then looks at `edges` again (each side stores, fence, loads): if an edge's flag was wiped its
+ * count is seen, the flag is given back and the attempt repeated. Data that come after an attempt raise an edge after it, so either
+ * that is seen here or it finds us waiting. Both ways may be mixed on one descriptor.
  * Several Gs may wait on one descriptor. An edge wakes all pollers but one reader (one writer); who then
  * finds more than it takes calls pdleft(), which wakes the next: a baton, no herd. A woken reader that
  * gives up without trying must pass the baton on as well.
@@ -36,16 +41,17 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/time.h>
 
-enum { CHUNK = 512, MAXFD = 1 << 20, EVENTS = 256, POLLERS = 2, NOLIST = 3 };
+enum { CHUNK = FDCHUNK, MAXFD = FDMAX, EVENTS = 256, POLLERS = 2, NOLIST = 3 };
 #define OURS UINT64_MAX
 
-static struct polldesc *_Atomic chunks[MAXFD / CHUNK];
+struct polldesc *_Atomic fdchunks[MAXFD / CHUNK];
 static int epfd = -1, breakfd = -1, keptfd = -1;
 static _Atomic uint32_t breaking;
 static _Atomic int64_t nwaiting;  /* waiters on descriptors, all kinds */
-static _Atomic uint32_t fdepoch; /* +1 when flags change that duplicates may share */
+_Atomic uint32_t fdepoch;
 static _Atomic bool shareall;
 
 static mutex *pdlock(struct polldesc *pd)
@@ -128,8 +134,8 @@ void netpollfork(void)
 	epfd = breakfd = -1;
 	atomic_store(&nwaiting, 0);
 	atomic_store(&breaking, 0);
-	for (size_t c = 0; c < nelem(chunks); c++) {
-		struct polldesc *pd = atomic_load(&chunks[c]);
+	for (size_t c = 0; c < nelem(fdchunks); c++) {
+		struct polldesc *pd = atomic_load(&fdchunks[c]);
 		for (int i = 0; pd != NULL && i < CHUNK; i++) {
 			int fd = pd[i].fd;
 			uint32_t gen = pd[i].gen;
@@ -152,6 +158,28 @@ void netpollbreak(void)
 
 /* ---- descriptors ------------------------------------------------------------------------------ */
 
+/*
+ * A section of the books' in which no handler may run, but nobody is readied: so the P need not be ours. Any thread.
+ */
+static struct g *quietbegin(void)
+{
+	struct g *gp = getg();
+
+	if (gp != NULL)
+		gp->inruntime++;
+	atomic_signal_fence(memory_order_seq_cst);
+	return gp;
+}
+
+static void quietend(struct g *gp)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	if (gp != NULL && --gp->inruntime == 0 && unlikely(atomic_load(&gp->sigwake))) {
+		exitforeign();
+		enterforeign();
+	}
+}
+
 static struct polldesc *newchunk(uint32_t c)
 {
 	size_t size = CHUNK * sizeof(struct polldesc);
@@ -165,7 +193,7 @@ static struct polldesc *newchunk(uint32_t c)
 		pd[i].fd = (int)(c * CHUNK) + i;
 		pd[i].rready = pd[i].wready = 1;
 	}
-	if (!atomic_compare_exchange_strong(&chunks[c], &none, pd)) {
+	if (!atomic_compare_exchange_strong(&fdchunks[c], &none, pd)) {
 		SC2(SYS_munmap, mem, size);
 		return none;
 	}
@@ -176,7 +204,7 @@ struct polldesc *polldesc(int fd)
 {
 	if (unlikely((uint32_t)fd >= MAXFD))
 		return NULL;
-	struct polldesc *pd = atomic_load_explicit(&chunks[fd / CHUNK], memory_order_acquire);
+	struct polldesc *pd = atomic_load_explicit(&fdchunks[fd / CHUNK], memory_order_acquire);
 	if (unlikely(pd == NULL) && (pd = newchunk((uint32_t)fd / CHUNK)) == NULL)
 		return NULL;
 	return &pd[fd % CHUNK];
@@ -217,7 +245,8 @@ static enum fdkind classify(int fd)
 		return FD_UNKNOWN;
 	if (S_ISFIFO(st.st_mode))
 		return FD_PIPE;
-	if (S_ISCHR(st.st_mode) && (SC3(SYS_ioctl, fd, 0x5401 /* TCGETS */, (char[64]){0}) == 0))
+	/* Terminals, tun, fuse...: what epoll refuses goes to the kernel. Major 1 is memory: null, zero, urandom. */
+	if (S_ISCHR(st.st_mode) && major(st.st_rdev) != 1)
 		return FD_TTY;
 	if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) || S_ISBLK(st.st_mode) || S_ISCHR(st.st_mode))
 		return FD_FILE;
@@ -233,7 +262,15 @@ static bool issocket(enum fdkind k)
 	return k == FD_TCP || k == FD_STREAM || k == FD_DGRAM || k == FD_LISTEN;
 }
 
-struct polldesc *fdlook(int fd)
+/* What O_* flags of a description mean to us. */
+static void setflags(struct polldesc *pd, int fl)
+{
+	atomic_store_explicit(&pd->nonblock, (fl & O_NONBLOCK) != 0, memory_order_relaxed);
+	atomic_store_explicit(&pd->direct, (fl & O_DIRECT) != 0, memory_order_relaxed);
+	atomic_store_explicit(&pd->sync, (fl & (O_DSYNC | O_DIRECT)) != 0, memory_order_relaxed);
+}
+
+struct polldesc *fdlookslow(int fd)
 {
 	struct polldesc *pd = polldesc(fd);
 
@@ -249,7 +286,8 @@ struct polldesc *fdlook(int fd)
 	uint32_t gen = atomic_load(&pd->gen);
 	if (unknown && (kind = classify(fd)) == FD_UNKNOWN)
 		return pd;
-	long fl = SC3(SYS_fcntl, fd, F_GETFL, 0);
+	bool told = unknown && atomic_load_explicit(&pd->told, memory_order_relaxed) && pd->epoch == epoch;
+	long fl = told ? pd->oflags : SC3(SYS_fcntl, fd, F_GETFL, 0);
 	uint64_t rcv = 0, snd = 0;
 	if (issocket(kind)) {
 		rcv = gettimeo(fd, SO_RCVTIMEO);
@@ -261,8 +299,8 @@ struct polldesc *fdlook(int fd)
 		pd->rcvtimeo = rcv;
 		pd->sndtimeo = snd;
 		pd->epoch = epoch;
-		atomic_store(&pd->nonblock, fl >= 0 && (fl & O_NONBLOCK));
-		if (unknown) /* nobody told us of its opening: who else has it is unknown too */
+		setflags(pd, fl < 0 ? 0 : (int)fl);
+		if (unknown && !told) /* nobody told us of its opening: who else has it is unknown too */
 			atomic_store(&pd->shared, 1);
 		if (kind == FD_LISTEN && unknown)
 			pd->conn = (uint8_t)sockkind(fd);
@@ -290,7 +328,7 @@ static struct polldesc *pdknown(int fd)
 {
 	if ((uint32_t)fd >= MAXFD || !poolstarted())
 		return NULL;
-	struct polldesc *pd = atomic_load_explicit(&chunks[fd / CHUNK], memory_order_acquire);
+	struct polldesc *pd = atomic_load_explicit(&fdchunks[fd / CHUNK], memory_order_acquire);
 	return pd ? &pd[fd % CHUNK] : NULL;
 }
 
@@ -330,9 +368,41 @@ void fdnonblock(int fd, bool on)
 
 	if (pd == NULL)
 		return;
+	atomic_store(&pd->told, 0);
 	atomic_store(&pd->nonblock, on);
 	if (atomic_load(&pd->shared)) /* other numbers look again */
 		atomic_fetch_add(&fdepoch, 1);
+}
+
+void fdsetfl(int fd, int fl)
+{
+	struct polldesc *pd = pdknown(fd);
+
+	if (pd == NULL)
+		return;
+	atomic_store(&pd->direct, (fl & O_DIRECT) != 0);
+	fdnonblock(fd, fl & O_NONBLOCK);
+}
+
+/*
+ * fstat() has said that fd is a regular file: what the first read would have asked for. gen: from before the call.
+ */
+void fdisfile(int fd, uint32_t gen)
+{
+	struct polldesc *pd = pdknown(fd);
+	struct g *gp;
+
+	if (pd == NULL || !atomic_load(&pd->told))
+		return;
+	gp = quietbegin();
+	lock(pdlock(pd));
+	if (atomic_load(&pd->gen) == gen && atomic_load(&pd->told) && pd->epoch == atomic_load(&fdepoch)) {
+		setflags(pd, pd->oflags);
+		atomic_store_explicit(&pd->timeo, 1, memory_order_relaxed);
+		atomic_store_explicit(&pd->kind, FD_FILE, memory_order_release);
+	}
+	unlock(pdlock(pd));
+	quietend(gp);
 }
 
 void fdchanged(int fd)
@@ -435,6 +505,9 @@ static const uint32_t wmask = EPOLLOUT | EPOLLHUP | EPOLLERR;
 /* An edge for pd: flags first, then those it concerns. */
 static void pdready(struct polldesc *pd, uint32_t ev, struct glist *out)
 {
+	/* Before the flags: pdempty() relies on it. */
+	atomic_store_explicit(&pd->edges, atomic_load_explicit(&pd->edges, memory_order_relaxed) + 1,
+			      memory_order_seq_cst);
 	if (ev & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI))
 		atomic_store_explicit(&pd->hup, 1, memory_order_relaxed);
 	if (ev & rmask) {
@@ -481,47 +554,87 @@ void pdwakenext(struct polldesc *pd, int mode)
 
 /* ---- open and close ---------------------------------------------------------------------------- */
 
-static void reset(struct polldesc *pd, struct glist *out, bool unregister)
+static bool anywaiter(struct polldesc *pd)
+{
+	return pd->waiters[PD_READ] != NULL || pd->waiters[PD_WRITE] != NULL || pd->waiters[POLLERS] != NULL;
+}
+
+/* What a number names from now on. */
+struct life {
+	enum fdkind kind;
+	int oflags;
+	bool known; /* of the kind and O_NONBLOCK: nobody need look */
+	bool shared;
+	uint8_t told;
+};
+
+/* One generation ends, the next begins. pd->lock held */
+static void nextlife(struct polldesc *pd, const struct life *l, bool unregister)
 {
 	if (pd->registered && unregister)
 		SC4(SYS_epoll_ctl, epfd, EPOLL_CTL_DEL, pd->fd, NULL);
 	pd->registered = 0;
 	atomic_fetch_add_explicit(&pd->gen, 1, memory_order_seq_cst);
-	for (int list = 0; list < NOLIST; list++)
-		while (pd->waiters[list] != NULL)
-			claim(pd, pd->waiters[list], WakeClosed, 0, out);
-	atomic_store(&pd->rready, 1);
-	atomic_store(&pd->wready, 1);
-	atomic_store(&pd->hup, 0);
-	atomic_store(&pd->nonowait, 0);
-	atomic_store(&pd->timeo, 0);
-	atomic_store(&pd->kind, FD_UNKNOWN);
+	/* Nobody who knows the old generation believes these any more; the new one begins with the unlock. */
+	atomic_store_explicit(&pd->rready, 1, memory_order_relaxed);
+	atomic_store_explicit(&pd->wready, 1, memory_order_relaxed);
+	atomic_store_explicit(&pd->hup, 0, memory_order_relaxed);
+	atomic_store_explicit(&pd->nonowait, 0, memory_order_relaxed);
+	atomic_store_explicit(&pd->cold, 0, memory_order_relaxed);
+	atomic_store_explicit(&pd->shared, l->shared, memory_order_relaxed);
+	atomic_store_explicit(&pd->told, l->told, memory_order_relaxed);
+	pd->rcvtimeo = pd->sndtimeo = 0;
+	pd->oflags = l->oflags;
+	pd->epoch = atomic_load_explicit(&fdepoch, memory_order_relaxed);
+	setflags(pd, l->oflags);
+	atomic_store_explicit(&pd->timeo, l->known, memory_order_relaxed);
+	atomic_store_explicit(&pd->kind, l->kind, memory_order_release);
 }
 
-void fdclosing(int fd)
+/* Any thread. */
+static void relive(struct polldesc *pd, const struct life *l, bool unregister)
 {
 	struct glist out = {NULL, &out.head, 0};
-	struct polldesc *pd = pdknown(fd);
-	struct g *gp = getg();
+	struct g *gp = quietbegin();
 
-	if (pd == NULL || (atomic_load(&pd->kind) == FD_UNKNOWN && !pd->registered &&
-			   !atomic_load(&pd->npoll) && !atomic_load(&pd->nwait[0]) && !atomic_load(&pd->nwait[1])))
+	lock(pdlock(pd));
+	bool waiters = anywaiter(pd);
+	if (likely(!waiters))
+		nextlife(pd, l, unregister);
+	unlock(pdlock(pd));
+	quietend(gp);
+	if (likely(!waiters))
 		return;
 	if (gp != NULL)
 		exitforeign();
 	lock(pdlock(pd));
-	reset(pd, &out, atomic_load(&pd->shared) || atomic_load(&shareall));
-	atomic_store(&pd->shared, 0);
+	nextlife(pd, l, unregister);
+	for (int list = 0; list < NOLIST; list++)
+		while (pd->waiters[list] != NULL)
+			claim(pd, pd->waiters[list], WakeClosed, 0, &out);
 	unlock(pdlock(pd));
 	wakeout(&out);
 	if (gp != NULL)
 		enterforeign();
 }
 
+/*
+ * Also if nothing is known of it yet: somebody may be looking it up just now, and must not find his result
+ * right for what the number names next.
+ */
+void fdclosing(int fd)
+{
+	static const struct life none = {.kind = FD_UNKNOWN};
+	struct polldesc *pd = pdknown(fd);
+
+	if (pd != NULL)
+		relive(pd, &none, atomic_load(&pd->shared) || atomic_load(&shareall));
+}
+
 void fdclosingrange(unsigned lo, unsigned hi)
 {
 	for (unsigned fd = lo; fd <= hi && fd < MAXFD; fd++) {
-		if (atomic_load(&chunks[fd / CHUNK]) == NULL) {
+		if (atomic_load(&fdchunks[fd / CHUNK]) == NULL) {
 			fd |= CHUNK - 1; /* nothing is known of this chunk */
 			continue;
 		}
@@ -530,29 +643,23 @@ void fdclosingrange(unsigned lo, unsigned hi)
 	}
 }
 
+/* What was known of the number is of a descriptor closed behind our back; epoll dropped it with its file. */
 void fdopened(int fd, enum fdkind kind, bool nonblock, bool shared)
 {
-	struct glist out = {NULL, &out.head, 0};
 	struct polldesc *pd = fd < 0 ? NULL : kind == FD_UNKNOWN ? pdknown(fd) : polldesc(fd);
-	struct g *gp = getg();
+	struct life l = {kind, nonblock ? O_NONBLOCK : 0, kind != FD_UNKNOWN, shared, 0};
 
-	if (pd == NULL)
-		return;
-	if (gp != NULL)
-		exitforeign();
-	lock(pdlock(pd));
-	/* What was known here is of a descriptor closed behind our back; epoll dropped it with its file. */
-	reset(pd, &out, false);
-	atomic_store(&pd->nonblock, nonblock);
-	atomic_store(&pd->shared, shared);
-	pd->rcvtimeo = pd->sndtimeo = 0;
-	pd->epoch = atomic_load(&fdepoch);
-	atomic_store(&pd->timeo, kind != FD_UNKNOWN);
-	atomic_store_explicit(&pd->kind, kind, memory_order_release);
-	unlock(pdlock(pd));
-	wakeout(&out);
-	if (gp != NULL)
-		enterforeign();
+	if (pd != NULL)
+		relive(pd, &l, false);
+}
+
+void fdopenedpath(int fd, int oflags, int told)
+{
+	struct polldesc *pd = fd >= 0 && poolstarted() ? polldesc(fd) : NULL;
+	struct life l = {FD_UNKNOWN, oflags, false, false, (uint8_t)told};
+
+	if (pd != NULL)
+		relive(pd, &l, false);
 }
 
 /* ---- waiting ----------------------------------------------------------------------------------- */

@@ -71,40 +71,6 @@ EXPORT int eventfd(unsigned n, int flags)
 	return opened(REAL(eventfd)(n, flags), FD_EVENT, flags & EFD_NONBLOCK, false);
 }
 
-/* open may take long (FIFOs, network file systems): marked. What it opened is looked at when first used. */
-#define OPENMODE(flags)                                     \
-	mode_t mode = 0;                                    \
-	if ((flags) & (O_CREAT | __O_TMPFILE)) {            \
-		va_list ap;                                 \
-		va_start(ap, flags);                        \
-		mode = va_arg(ap, mode_t);                  \
-		va_end(ap);                                 \
-	}
-
-EXPORT int open(const char *path, int flags, ...)
-{
-	OPENMODE(flags);
-	return opened(MARKED(REAL(open)(path, flags, mode)), FD_UNKNOWN, false, false);
-}
-
-EXPORT int open64(const char *path, int flags, ...)
-{
-	OPENMODE(flags);
-	return opened(MARKED(REAL(open64)(path, flags, mode)), FD_UNKNOWN, false, false);
-}
-
-EXPORT int openat(int dir, const char *path, int flags, ...)
-{
-	OPENMODE(flags);
-	return opened(MARKED(REAL(openat)(dir, path, flags, mode)), FD_UNKNOWN, false, false);
-}
-
-EXPORT int openat64(int dir, const char *path, int flags, ...)
-{
-	OPENMODE(flags);
-	return opened(MARKED(REAL(openat64)(dir, path, flags, mode)), FD_UNKNOWN, false, false);
-}
-
 /* ---- closed -------------------------------------------------------------------------------------- */
 
 /* True: the number is ours, errno is set. */
@@ -122,8 +88,16 @@ EXPORT int close(int fd)
 		return -1;
 	if (poolstarted())
 		fdclosing(fd);
-	/* Not marked: it hardly ever blocks (a lingering socket, a network file), and sysmon sees that too. */
-	return REAL(close)(fd);
+	if (getg() == NULL)
+		return REAL(close)(fd);
+	testcancel();
+	/* Raw: libc's spends more on cancellation than we on the rest. */
+	return (int)ret_errno(RAW(SC1(SYS_close, fd)));
+}
+
+EXPORT int __close(int fd)
+{
+	return close(fd);
 }
 
 EXPORT int fclose(FILE *f)
@@ -229,7 +203,7 @@ static int dofcntl(int (*real)(int, int, ...), int fd, int cmd, void *arg)
 	case F_SETFL:
 		r = real(fd, cmd, arg);
 		if (r == 0)
-			fdnonblock(fd, (uintptr_t)arg & O_NONBLOCK);
+			fdsetfl(fd, (int)(uintptr_t)arg);
 		return r;
 	case F_SETLKW:
 	case F_OFD_SETLKW:

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
- * io.c: read, write and their kin, on anything. Sockets go on to socket.c.
+ * io.c: read, write and their kin, on anything. Sockets go on to socket.c, files to file.c.
  *
  * Pipes and eventfds are tried with RWF_NOWAIT and waited for in the netpoller. Where the kernel knows no
- * RWF_NOWAIT (terminals, timerfd, inotify...), poll(2) says whether a call would block. A file
- * is first read with RWF_NOWAIT, which costs no handoff if it is in the page cache; else, and for all
- * writes to files, the call is marked, so that sysmon may take the P.
+ * RWF_NOWAIT (terminals, timerfd, inotify...), poll(2) says whether a call would block.
  *
  * What the program set O_NONBLOCK passes straight through: its EAGAIN is the program's.
+ *
+ * The first attempt is inline, with nothing taken and nothing given back: preadv2 costs more than read, by what libc's
+ * read spends on cancellation, so that the sum may not be much.
  */
 #include "io.h"
 #include <fcntl.h>
 #include <limits.h>
-#include <string.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include "arch.h"
 
@@ -45,94 +46,54 @@ bool readynow(int fd, short events)
 	return SC3(SYS_poll, &p, 1, 0) != 0;
 }
 
+static ssize_t marked(struct polldesc *pd, const struct iovec *iov, int cnt, int mode)
+{
+	return RAW(POINT(SC3(mode == PD_READ ? SYS_readv : SYS_writev, pd->fd, iov, cnt)));
+}
+
+static inline bool nowait(struct polldesc *pd, int mode)
+{
+	return !(atomic_load_explicit(&pd->nonowait, memory_order_relaxed) & (1 << mode));
+}
+
+static inline ssize_t trynowait(struct polldesc *pd, const struct iovec *iov, int cnt, int mode)
+{
+	return SC6(mode == PD_READ ? SYS_preadv2 : SYS_pwritev2, pd->fd, iov, cnt, -1L, -1L, RWF_NOWAIT);
+}
+
 /* An attempt on what is not a socket. -EAGAIN: would block. */
 static ssize_t attempt(struct polldesc *pd, const struct iovec *iov, int cnt, int mode)
 {
 	ssize_t r = -EOPNOTSUPP;
 
-	if (!(atomic_load_explicit(&pd->nonowait, memory_order_relaxed) & (1 << mode)))
-		r = epipe(SC6(mode == PD_READ ? SYS_preadv2 : SYS_pwritev2, pd->fd, iov, cnt, -1L, -1L,
-			      RWF_NOWAIT));
+	if (nowait(pd, mode))
+		r = epipe(trynowait(pd, iov, cnt, mode));
 	if (r != -EOPNOTSUPP)
 		return r;
 	atomic_fetch_or_explicit(&pd->nonowait, (uint8_t)(1 << mode), memory_order_relaxed);
-	if (!readynow(pd->fd, mode == PD_READ ? POLLIN : POLLOUT))
-		return -EAGAIN;
-	entersyscall();
-	r = epipe(POINT(SC3(mode == PD_READ ? SYS_readv : SYS_writev, pd->fd, iov, cnt)));
-	exitsyscall();
-	return r;
+	return readynow(pd->fd, mode == PD_READ ? POLLIN : POLLOUT) ? marked(pd, iov, cnt, mode) : -EAGAIN;
 }
 
-static ssize_t marked(struct polldesc *pd, const struct iovec *iov, int cnt, int mode)
-{
-	entersyscall();
-	ssize_t r = epipe(POINT(SC3(mode == PD_READ ? SYS_readv : SYS_writev, pd->fd, iov, cnt)));
-	exitsyscall();
-	return r;
-}
-
-static size_t iovlen(const struct iovec *iov, int cnt)
-{
-	size_t n = 0;
-
-	for (int i = 0; i < cnt; i++)
-		n += iov[i].iov_len;
-	return n;
-}
-
-/* Drops the first n bytes of *iov; the array is a copy of the caller's. */
-static void iovskip(struct iovec **iov, int *cnt, size_t n)
-{
-	while (*cnt > 0 && n >= (*iov)->iov_len) {
-		n -= (*iov)->iov_len;
-		(*iov)++;
-		(*cnt)--;
-	}
-	if (*cnt > 0 && n > 0) {
-		(*iov)->iov_base = (char *)(*iov)->iov_base + n;
-		(*iov)->iov_len -= n;
-	}
-}
-
-/* Files: from the page cache without a handoff, the rest (or all) by a marked call. */
-static ssize_t fileread(struct polldesc *pd, struct iovec *iov, int cnt)
-{
-	size_t want = iovlen(iov, cnt);
-	ssize_t r = -EAGAIN;
-
-	if (!atomic_load_explicit(&pd->nonowait, memory_order_relaxed)) {
-		r = SC6(SYS_preadv2, pd->fd, iov, cnt, -1L, -1L, RWF_NOWAIT);
-		if (r == -EOPNOTSUPP || r == -EINVAL)
-			atomic_store_explicit(&pd->nonowait, 1, memory_order_relaxed);
-		else if (r < 0 && r != -EAGAIN)
-			return r;
-	}
-	if (r >= 0 && ((size_t)r == want || r == 0))
-		return r;
-	/* Short: the end of the file, or of what is cached. A plain read would not stop at the latter. */
-	size_t done = r > 0 ? (size_t)r : 0;
-	iovskip(&iov, &cnt, done);
-	r = marked(pd, iov, cnt, PD_READ);
-	if (r < 0)
-		return done ? (ssize_t)done : r;
-	return (ssize_t)done + r;
-}
-
-static ssize_t waitread(struct polldesc *pd, const struct iovec *iov, int cnt)
+/* Attempts and waits; the first attempt, if there was one, gave EAGAIN. */
+static __attribute__((noinline)) ssize_t waitreadslow(struct polldesc *pd, const struct iovec *iov, int cnt,
+						      uint32_t edges, bool tried)
 {
 	struct waitop op = waitop(pd, PD_READ);
 
 	/* An eventfd says EINVAL to a small buffer before it would block: always ask. */
-	if (kindof(pd) == FD_EVENT)
+	if (kindof(pd) == FD_EVENT && !tried)
 		pdleft(pd, PD_READ);
-	for (;;) {
-		if (pdtry(pd, PD_READ)) {
-			ssize_t r = attempt(pd, iov, cnt, PD_READ);
+	for (;; tried = false) {
+		if (!tried)
+			edges = pdedges(pd);
+		if (tried || pdmaybe(pd, PD_READ)) {
+			ssize_t r = tried ? -EAGAIN : attempt(pd, iov, cnt, PD_READ);
 			if (r != -EAGAIN) {
-				pdleft(pd, PD_READ);
+				pdmore(pd, PD_READ);
 				return r;
 			}
+			if (!pdempty(pd, PD_READ, edges))
+				continue;
 		}
 		ssize_t r = opwait(&op);
 		if (r == -EPERM)
@@ -140,6 +101,21 @@ static ssize_t waitread(struct polldesc *pd, const struct iovec *iov, int cnt)
 		if (r != 0)
 			return r;
 	}
+}
+
+static inline ssize_t waitread(struct polldesc *pd, const struct iovec *iov, int cnt)
+{
+	uint32_t edges = pdedges(pd);
+	ssize_t r = -EOPNOTSUPP;
+
+	if (likely(pdmaybe(pd, PD_READ) && nowait(pd, PD_READ))) {
+		r = trynowait(pd, iov, cnt, PD_READ);
+		if (likely(r != -EAGAIN && r != -EOPNOTSUPP)) {
+			pdmore(pd, PD_READ);
+			return r;
+		}
+	}
+	return waitreadslow(pd, iov, cnt, edges, r == -EAGAIN);
 }
 
 /*
@@ -154,15 +130,16 @@ static ssize_t waitwrite(struct polldesc *pd, const struct iovec *iov, int cnt)
 
 	for (;;) {
 		ssize_t r;
-		if (pdtry(pd, PD_WRITE)) {
+		uint32_t edges = pdedges(pd);
+		if (pdmaybe(pd, PD_WRITE)) {
 			if (part != 0) {
 				struct iovec rest = {(char *)iov->iov_base + part, iov->iov_len - part};
 				r = attempt(pd, &rest, 1, PD_WRITE);
 			} else {
 				r = attempt(pd, iov, cnt, PD_WRITE);
 			}
-			if (r != -EAGAIN)
-				pdleft(pd, PD_WRITE);
+			if (likely(r != -EAGAIN))
+				pdmore(pd, PD_WRITE);
 			if (r >= 0) {
 				done += (size_t)r;
 				if (!stream)
@@ -175,10 +152,10 @@ static ssize_t waitwrite(struct polldesc *pd, const struct iovec *iov, int cnt)
 			}
 			if (r != -EAGAIN)
 				return done ? (ssize_t)done : r;
-			if (kindof(pd) == FD_DGRAM) { /* as socksend(): a full peer may be invisible to poll */
-				pdleft(pd, PD_WRITE);
+			if (kindof(pd) == FD_DGRAM) /* as socksend(): a full peer may be invisible to poll */
 				return marked(pd, iov, cnt, PD_WRITE);
-			}
+			if (!pdempty(pd, PD_WRITE, edges))
+				continue;
 		}
 		r = opwait(&op);
 		if (r == -EPERM)
@@ -188,27 +165,69 @@ static ssize_t waitwrite(struct polldesc *pd, const struct iovec *iov, int cnt)
 	}
 }
 
+/* One piece: mostly the first attempt takes it all. */
+static __attribute__((noinline)) ssize_t waitwriterest(struct polldesc *pd, const char *buf, size_t n, size_t done)
+{
+	struct iovec rest = {(void *)(uintptr_t)(buf + done), n - done};
+	ssize_t r = waitwrite(pd, &rest, 1);
+
+	return r < 0 && done > 0 ? (ssize_t)done : r < 0 ? r : (ssize_t)done + r;
+}
+
+static inline ssize_t waitwrite1(struct polldesc *pd, const void *buf, size_t n)
+{
+	struct iovec iov = {(void *)(uintptr_t)buf, n};
+	ssize_t r;
+
+	if (likely(pdmaybe(pd, PD_WRITE) && nowait(pd, PD_WRITE))) {
+		r = epipe(trynowait(pd, &iov, 1, PD_WRITE));
+		if (likely(r == (ssize_t)n)) {
+			pdmore(pd, PD_WRITE);
+			return r;
+		}
+		if (r > 0 && kindof(pd) == FD_PIPE)
+			return waitwriterest(pd, buf, n, (size_t)r);
+		if (r != -EAGAIN && r != -EOPNOTSUPP)
+			return r;
+	}
+	return waitwrite(pd, &iov, 1);
+}
+
+/* ---- the exported names -------------------------------------------------------------------------- */
+
 EXPORT ssize_t read(int fd, void *buf, size_t n)
 {
-	struct polldesc *pd = waitable(fd);
+	struct polldesc *pd = unseen(fd);
+	ssize_t r;
 
+	if (unlikely(pd != NULL) && n > 0 && n <= SSIZE_MAX) {
+		testcancel();
+		if ((r = fileread1st(pd, buf, n)) != -EAGAIN)
+			return ret_errno(r);
+	}
+	pd = waitable(fd);
 	if (pd == NULL || n == 0 || n > SSIZE_MAX)
 		return REAL(read)(fd, buf, n);
 	struct iovec iov = {buf, n};
 	switch (kindof(pd)) {
-	case FD_TCP:
-	case FD_STREAM:
-	case FD_DGRAM:
-		return ret_errno(sockrecv(pd, buf, n, 0, NULL, NULL));
 	case FD_PIPE:
 	case FD_EVENT:
 	case FD_TTY:
 		return ret_errno(waitread(pd, &iov, 1));
 	case FD_FILE:
-		return ret_errno(fileread(pd, &iov, 1));
+		return ret_errno(fileread(pd, SYS_read, buf, n));
+	case FD_TCP:
+	case FD_STREAM:
+	case FD_DGRAM:
+		return ret_errno(sockrecv(pd, buf, n, 0, NULL, NULL));
 	default:
 		return MARKED(REAL(read)(fd, buf, n));
 	}
+}
+
+EXPORT ssize_t __read(int fd, void *buf, size_t n)
+{
+	return read(fd, buf, n);
 }
 
 EXPORT ssize_t __read_chk(int fd, void *buf, size_t n, size_t buflen)
@@ -229,19 +248,25 @@ EXPORT ssize_t write(int fd, const void *buf, size_t n)
 
 	if (pd == NULL || n == 0 || n > SSIZE_MAX)
 		return direct(REAL(write)(fd, buf, n));
-	struct iovec iov = {(void *)(uintptr_t)buf, n};
 	switch (kindof(pd)) {
+	case FD_PIPE:
+	case FD_EVENT:
+	case FD_TTY:
+		return ret_errno(waitwrite1(pd, buf, n));
+	case FD_FILE:
+		return ret_errno(filewrite(pd, SYS_write, buf, n));
 	case FD_TCP:
 	case FD_STREAM:
 	case FD_DGRAM:
 		return ret_errno(socksend(pd, buf, n, 0, NULL, 0));
-	case FD_PIPE:
-	case FD_EVENT:
-	case FD_TTY:
-		return ret_errno(waitwrite(pd, &iov, 1));
 	default:
 		return MARKEDWRITE(REAL(write)(fd, buf, n));
 	}
+}
+
+EXPORT ssize_t __write(int fd, const void *buf, size_t n)
+{
+	return write(fd, buf, n);
 }
 
 EXPORT ssize_t readv(int fd, const struct iovec *iov, int cnt)
@@ -258,6 +283,8 @@ EXPORT ssize_t readv(int fd, const struct iovec *iov, int cnt)
 	case FD_EVENT:
 	case FD_TTY:
 		return ret_errno(waitread(pd, iov, cnt));
+	case FD_FILE:
+		return ret_errno(fileread(pd, SYS_readv, iov, (size_t)cnt));
 	default:
 		return MARKED(REAL(readv)(fd, iov, cnt));
 	}
@@ -277,62 +304,20 @@ EXPORT ssize_t writev(int fd, const struct iovec *iov, int cnt)
 	case FD_EVENT:
 	case FD_TTY:
 		return ret_errno(waitwrite(pd, iov, cnt));
+	case FD_FILE:
+		return ret_errno(filewrite(pd, SYS_writev, iov, (size_t)cnt));
 	default:
 		return MARKEDWRITE(REAL(writev)(fd, iov, cnt));
 	}
 }
 
-/* Positioned: only files block here. A cached page costs no handoff. */
-static ssize_t filepread(int fd, void *buf, size_t n, off_t off)
+/* libc's would call its own read and write. */
+EXPORT int eventfd_read(int fd, eventfd_t *v)
 {
-	struct polldesc *pd = waitable(fd);
-	struct iovec iov = {buf, n};
-	size_t done = 0;
-
-	if (pd == NULL)
-		return REAL(pread)(fd, buf, n, off);
-	if (kindof(pd) == FD_FILE && n > 0 && off >= 0 &&
-	    !atomic_load_explicit(&pd->nonowait, memory_order_relaxed)) {
-		ssize_t r = SC6(SYS_preadv2, fd, &iov, 1, off, 0, RWF_NOWAIT);
-		if (r == -EOPNOTSUPP)
-			atomic_store_explicit(&pd->nonowait, 1, memory_order_relaxed);
-		if (r >= 0 && ((size_t)r == n || r == 0))
-			return r;
-		if (r > 0)
-			done = (size_t)r;
-	}
-	ssize_t r = MARKED(REAL(pread)(fd, (char *)buf + done, n - done, off + (off_t)done));
-	if (r < 0)
-		return done ? (ssize_t)done : r;
-	return (ssize_t)done + r;
+	return read(fd, v, sizeof(*v)) == sizeof(*v) ? 0 : -1;
 }
 
-EXPORT ssize_t pread(int fd, void *buf, size_t n, off_t off)
+EXPORT int eventfd_write(int fd, eventfd_t v)
 {
-	return getg() == NULL ? REAL(pread)(fd, buf, n, off) : filepread(fd, buf, n, off);
-}
-
-EXPORT ssize_t pread64(int fd, void *buf, size_t n, off_t off)
-{
-	return pread(fd, buf, n, off);
-}
-
-EXPORT ssize_t pwrite(int fd, const void *buf, size_t n, off_t off)
-{
-	return MARKEDWRITE(REAL(pwrite)(fd, buf, n, off));
-}
-
-EXPORT ssize_t pwrite64(int fd, const void *buf, size_t n, off_t off)
-{
-	return pwrite(fd, buf, n, off);
-}
-
-EXPORT int fsync(int fd)
-{
-	return MARKED(REAL(fsync)(fd));
-}
-
-EXPORT int fdatasync(int fd)
-{
-	return MARKED(REAL(fdatasync)(fd));
+	return write(fd, &v, sizeof(v)) == sizeof(v) ? 0 : -1;
 }

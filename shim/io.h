@@ -7,21 +7,34 @@
 
 #include "shim.h"
 
+static inline enum fdkind kindof(struct polldesc *pd)
+{
+	return (enum fdkind)atomic_load_explicit(&pd->kind, memory_order_relaxed);
+}
+
 /* The descriptor if its blocking calls are ours to wait for; nil: let the real call do it. */
 static inline struct polldesc *waitable(int fd)
 {
 	testcancel();
 	struct polldesc *pd = getg() ? fdlook(fd) : NULL;
 
-	if (pd == NULL || atomic_load_explicit(&pd->nonblock, memory_order_relaxed) ||
-	    atomic_load_explicit(&pd->kind, memory_order_relaxed) == FD_UNKNOWN)
+	if (unlikely(pd == NULL))
+		return NULL;
+	enum fdkind kind = kindof(pd);
+	/* O_NONBLOCK means nothing to a file: it may keep us waiting all the same. */
+	if (kind == FD_UNKNOWN ||
+	    (atomic_load_explicit(&pd->nonblock, memory_order_relaxed) && kind != FD_FILE))
 		return NULL;
 	return pd;
 }
 
-static inline enum fdkind kindof(struct polldesc *pd)
+/* A descriptor opened by its path that nobody has looked at yet; else nil. */
+static inline struct polldesc *unseen(int fd)
 {
-	return (enum fdkind)atomic_load_explicit(&pd->kind, memory_order_relaxed);
+	struct polldesc *pd = getg() ? fdknown(fd) : NULL;
+
+	return pd != NULL && atomic_load_explicit(&pd->told, memory_order_relaxed) && kindof(pd) == FD_UNKNOWN ? pd
+													     : NULL;
 }
 
 /* One blocking operation. */
@@ -68,6 +81,22 @@ static inline void epipeerrno(bool failed)
 		r_;                            \
 	})
 
+/* Marked system call around a raw one, which gives -errno. RAWBLOCK: known to block. */
+#define RAW(call)                         \
+	({                                \
+		entersyscall();           \
+		ssize_t r_ = epipe(call); \
+		exitsyscall();            \
+		r_;                       \
+	})
+#define RAWBLOCK(call)                    \
+	({                                \
+		entersyscallblock();      \
+		ssize_t r_ = epipe(call); \
+		exitsyscall();            \
+		r_;                       \
+	})
+
 /*
  * Marked system call around an expression, which is libc's and sets errno. MARKEDWRITE: that may raise SIGPIPE.
  * MARKEDBLOCK: known to block, the P is handed over at once. A handler may run before the end, hence errno is kept.
@@ -110,6 +139,12 @@ static inline void epipeerrno(bool failed)
 		} while (unlikely(INTERRUPTED(r_))); \
 		r_;                                 \
 	})
+
+/* file.c: nr is SYS_read with (buffer, bytes) or SYS_readv with (vector, pieces); SYS_write, SYS_writev. -errno */
+ssize_t fileread(struct polldesc *pd, long nr, const void *to, size_t n);
+ssize_t filewrite(struct polldesc *pd, long nr, const void *from, size_t n);
+/* The first read of an unseen() descriptor. -EAGAIN: it must be looked at first. */
+ssize_t fileread1st(struct polldesc *pd, void *buf, size_t n);
 
 ssize_t sockrecv(struct polldesc *pd, void *buf, size_t n, int flags, struct sockaddr *a, socklen_t *alen);
 ssize_t socksend(struct polldesc *pd, const void *buf, size_t n, int flags, const struct sockaddr *a,

@@ -125,16 +125,62 @@ Test(netpoll, generations)
 	cr_assert_eq(rpd->gen, gen + 1);
 	cr_assert_eq(rpd->kind, FD_UNKNOWN);
 	fdclosing(r);
-	cr_assert_eq(rpd->gen, gen + 1, "nothing was known");
+	cr_assert_eq(rpd->gen, gen + 2, "somebody may be looking it up");
 	fdopened(r, FD_PIPE, true, true);
-	cr_assert_eq(rpd->gen, gen + 2);
+	cr_assert_eq(rpd->gen, gen + 3);
 	cr_assert(rpd->nonblock && rpd->shared);
 	fdopened(r, FD_PIPE, false, false);
-	cr_assert_eq(rpd->gen, gen + 3, "closed behind our back");
+	cr_assert_eq(rpd->gen, gen + 4, "closed behind our back");
 	cr_assert(!rpd->nonblock && !rpd->shared);
 	fdshared(r);
 	cr_assert(rpd->shared);
 	cr_assert(pdtry(rpd, PD_READ) && !pdtry(rpd, PD_READ));
 	fdopened(r, FD_PIPE, false, false);
 	cr_assert(pdtry(rpd, PD_READ), "a new one may be ready");
+}
+
+/* An edge that comes between an attempt and its end is not wiped away. */
+Test(netpoll, edges)
+{
+	start(1);
+	newpipe();
+	cr_assert_eq(pdwait(rpd, rpd->gen, PD_READ, 0), 0, "perhaps there is something");
+	uint32_t edges = pdedges(rpd);
+	cr_assert(pdmaybe(rpd, PD_READ) && pdmaybe(rpd, PD_READ), "nothing is taken");
+	cr_assert(pdempty(rpd, PD_READ, edges), "there was nothing");
+	cr_assert_not(pdmaybe(rpd, PD_READ));
+	cr_assert_eq(pdwait(rpd, rpd->gen, PD_READ, reldeadline(1000000)), -ETIMEDOUT, "registered");
+	edges = pdedges(rpd);
+	write(w, "x", 1);
+	while (pdedges(rpd) == edges)
+		gosleep(reldeadline(100000));
+	cr_assert(pdmaybe(rpd, PD_READ));
+	cr_assert_not(pdempty(rpd, PD_READ, edges), "who saw nothing before that edge");
+	cr_assert(pdmaybe(rpd, PD_READ), "must look again");
+	cr_assert(pdempty(rpd, PD_READ, pdedges(rpd)));
+	cr_assert_not(pdmaybe(rpd, PD_READ));
+}
+
+/* What open() knows spares a look at the flags; fstat() all of it. */
+Test(netpoll, opened_by_path)
+{
+	start(1);
+	int fd = open("/proc/self/exe", O_RDONLY);
+	fdopenedpath(fd, O_RDONLY | O_DIRECT, TOLD_START);
+	struct polldesc *pd = polldesc(fd);
+	cr_assert_eq(pd->kind, FD_UNKNOWN);
+	fdisfile(fd, pd->gen + 1);
+	cr_assert_eq(pd->kind, FD_UNKNOWN, "of another generation");
+	fdisfile(fd, pd->gen);
+	cr_assert_eq(pd->kind, FD_FILE);
+	cr_assert(pd->direct && pd->sync && !pd->nonblock && !pd->shared);
+	fdsetfl(fd, O_NONBLOCK);
+	cr_assert(!pd->direct && pd->nonblock);
+	cr_assert_eq(fdlook(fd)->kind, FD_FILE);
+	fdclosing(fd);
+	fdisfile(fd, pd->gen);
+	cr_assert_eq(pd->kind, FD_UNKNOWN, "not opened by its path");
+	fdopenedpath(fd, O_RDONLY | O_SYNC, TOLD_FLAGS);
+	cr_assert_eq(fdlook(fd)->kind, FD_FILE);
+	cr_assert(!pd->direct && pd->sync);
 }
