@@ -262,7 +262,7 @@ void entersyscall(void);
 void entersyscallblock(void);
 void exitsyscall(void); /* (parks) */
 /*
- * After a marked call gave EINTR: was it a signal of the runtime's own, and no handler of the program's has run?
+ * After a system call gave EINTR: was it a signal of the runtime's own, and no handler of the program's has run?
  * Then the call is to be made again. (A relative time-out starts anew: sysmon signals only what has just been running.)
  */
 bool gospurious(void);

@@ -167,7 +167,7 @@ void preemptsig(void *ctx)
 	if (gp == NULL)
 		return;
 	atomic_store(&gp->m->preemptsent, false);
-	if (atomic_load_explicit(&gp->status, memory_order_relaxed) == Gsyscall)
+	if (sigeintr(uc))
 		gp->spurious = true;
 	if (!atomic_load_explicit(&gp->preempt, memory_order_relaxed))
 		return;

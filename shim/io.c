@@ -43,7 +43,11 @@ bool readynow(int fd, short events)
 {
 	struct pollfd p = {.fd = fd, .events = events};
 
-	return SC3(SYS_poll, &p, 1, 0) != 0;
+	long r;
+
+	while ((r = SC3(SYS_poll, &p, 1, 0)) == -EINTR) /* a signal of the runtime's own */
+		;
+	return r != 0;
 }
 
 static ssize_t marked(struct polldesc *pd, const struct iovec *iov, int cnt, int mode)

@@ -103,6 +103,14 @@ static inline void epipeerrno(bool failed)
  */
 /* A call that is not restarted gave EINTR, but the signal was the runtime's: once more. */
 #define INTERRUPTED(r) ((long)(r) == -1 && errno == EINTR && gospurious())
+#define UNMARKED(expr)                      \
+	({                                  \
+		__typeof__(expr) r_;        \
+		do                          \
+			r_ = (expr);        \
+		while (unlikely(INTERRUPTED(r_))); \
+		r_;                         \
+	})
 #define LEAVECALL()                               \
 	({                                        \
 		if (unlikely(!exitsyscallfast())) { \

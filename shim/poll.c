@@ -24,7 +24,12 @@ enum { INLINE = 4 }; /* waiters on the stack, which may be small */
 
 static int pollonce(struct pollfd *p, nfds_t n)
 {
-	return (int)SC3(SYS_poll, p, n, 0);
+	int r;
+
+	/* Handlers wait until we are done, so it was a signal of the runtime's own. */
+	while ((r = (int)SC3(SYS_poll, p, n, 0)) == -EINTR)
+		;
+	return r;
 }
 
 /*
@@ -122,7 +127,7 @@ EXPORT int poll(struct pollfd *p, nfds_t n, int timeout)
 {
 	testcancel();
 	if (getg() == NULL || timeout == 0 || longlist(n))
-		return REAL(poll)(p, n, timeout);
+		return UNMARKED(REAL(poll)(p, n, timeout));
 	uint64_t deadline = timeout < 0 ? 0 : reldeadline((uint64_t)timeout * 1000000u);
 	return (int)ret_errno(gpoll(p, n, deadline));
 }
@@ -184,7 +189,7 @@ EXPORT int ppoll(struct pollfd *p, nfds_t n, const struct timespec *ts, const si
 	if (unlikely(zero(ts) && pendingunder(mask)))
 		return UNDERMASK(mask, gosigrun());
 	if (getg() == NULL || zero(ts) || badtime(ts) || longlist(n))
-		return REAL(ppoll)(p, n, ts, mask);
+		return UNMARKED(REAL(ppoll)(p, n, ts, mask));
 	return UNDERMASK(mask, gpoll(p, n, todeadline(ts)));
 }
 
@@ -198,8 +203,11 @@ EXPORT int __ppoll_chk(struct pollfd *p, nfds_t n, const struct timespec *ts, co
 static int selectonce(int n, fd_set *r, fd_set *w, fd_set *e)
 {
 	struct timespec none = {0, 0};
+	int res;
 
-	return (int)SC6(SYS_pselect6, n, r, w, e, &none, NULL);
+	while ((res = (int)SC6(SYS_pselect6, n, r, w, e, &none, NULL)) == -EINTR)
+		;
+	return res;
 }
 
 static bool in(const fd_set *set, int fd)
@@ -279,7 +287,7 @@ EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec
 	if (unlikely(zero(ts) && pendingunder(mask)))
 		return UNDERMASK(mask, gosigrun());
 	if (getg() == NULL || zero(ts) || badtime(ts) || n < 0 || n > FD_SETSIZE)
-		return REAL(pselect)(n, r, w, e, ts, mask);
+		return UNMARKED(REAL(pselect)(n, r, w, e, ts, mask));
 	return UNDERMASK(mask, gselect(n, r, w, e, todeadline(ts)));
 }
 

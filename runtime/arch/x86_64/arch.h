@@ -79,6 +79,8 @@ void *callfrom(const void *ret, const void *fn, uintptr_t a, uintptr_t b, uintpt
  * A signal frame is known by the address of the handler's return address in it. sigmoved: where it would be below
  * `top`; sigmove: copies it there. The ucontext and siginfo are at the same distances in the copy.
  */
+/* The interrupted instruction was a system call, and gives EINTR because of this signal. */
+bool sigeintr(const void *uc);
 /* If the interrupted instruction is a system call, it is skipped and gives r. */
 void sigskip(void *uc, long r);
 enum { SIGREDZONE = 128 }; /* below SP, the interrupted code's still */

@@ -41,6 +41,14 @@ void sigmove(uintptr_t frame, void *ctx, uintptr_t to)
 	copy->uc_mcontext.fpregs = (void *)vec;
 }
 
+bool sigeintr(const void *ctx)
+{
+	const greg_t *regs = ((const ucontext_t *)ctx)->uc_mcontext.gregs;
+	const uint8_t *pc = (const uint8_t *)regs[REG_RIP];
+
+	return regs[REG_RAX] == -EINTR && pc[-2] == 0x0f && pc[-1] == 0x05;
+}
+
 void sigskip(void *ctx, long r)
 {
 	greg_t *regs = ((ucontext_t *)ctx)->uc_mcontext.gregs;
