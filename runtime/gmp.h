@@ -187,6 +187,8 @@ int gosleep(uint64_t deadline);
 bool sigtaken(void);
 /* sigaction(2), if sigtaken(). 0 or -EINVAL. any thread */
 int gosigaction(int s, const struct sigaction *new, struct sigaction *old);
+/* What the kernel has for a signal is our trampoline: the books know more. */
+bool sigisours(const struct sigaction *k);
 /* The calling G's mask; what it unblocks is delivered before it returns (parks). 0 or -EINVAL */
 int gosigmask(int how, const uint64_t *set, uint64_t *old);
 /* Another mask for the length of a wait, at no system call unless it does wait; then gosigmask() back. */

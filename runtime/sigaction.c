@@ -148,6 +148,11 @@ int gosigaction(int s, const struct sigaction *new, struct sigaction *old)
 	return 0;
 }
 
+bool sigisours(const struct sigaction *k)
+{
+	return k->sa_sigaction == sigtramp;
+}
+
 struct sigact sigtakeact(int s)
 {
 	uint64_t saved = sigenter();

@@ -43,10 +43,29 @@ static bool badsig(int sig)
 
 /* ---- handlers ------------------------------------------------------------------------------------ */
 
+/*
+ * In a vfork's child: its dispositions are its own, in the kernel, and the books are its parent's. Those which it has
+ * not changed are as the books say.
+ */
+static int childaction(int sig, const struct sigaction *new, struct sigaction *old)
+{
+	struct sigaction k;
+	int r = REAL(sigaction)(sig, new, &k);
+
+	if (r != 0 || old == NULL)
+		return r;
+	if (sigisours(&k))
+		return (int)ret_errno(gosigaction(sig, NULL, old));
+	*old = k;
+	return 0;
+}
+
 EXPORT int sigaction(int sig, const struct sigaction *new, struct sigaction *old)
 {
 	if (likely(!sigtaken()) || sig == SIGKILL || sig == SIGSTOP)
 		return REAL(sigaction)(sig, new, old);
+	if (unlikely(runtime_vforked != NULL))
+		return childaction(sig, new, old);
 	return (int)ret_errno(gosigaction(sig, new, old));
 }
 
