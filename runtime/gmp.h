@@ -220,6 +220,15 @@ extern __thread struct g *runtime_vforked __attribute__((tls_model("initial-exec
 struct g *vforkenter(void);
 void vforkleave(struct g *gp);
 
+/* ---- clone(2) by the program (clone.c) ---------------------------------------------------------- */
+
+/* What clonebegin() says, for the other two; any other value is a pointer. */
+enum { CLONED_ALONE, CLONED_FORK, CLONED_VFORK, CLONED_SHARED, CLONED_NOMEM };
+/* Before the call. CLONED_NOMEM: there is no thread to be made. any thread */
+uintptr_t clonebegin(uint64_t flags);
+void clonechild(uintptr_t how);		  /* first in the child; changes its thread pointer */
+void cloneparent(uintptr_t how, long tid); /* after the call in the caller; tid < 1: it failed */
+
 /* ---- cancellation (cancel.c) ------------------------------------------------------------------ */
 
 /* Once, before the first of the others, in program code: it loads libgcc_s.so. real: libc's pthread_cancel */

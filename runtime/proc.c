@@ -241,9 +241,15 @@ void mstart(void *arg)
 	schedule(mp);
 }
 
+/* A vfork's child shares our memory, but a thread of it would be a thread of another process. */
+static bool elsewhere(void)
+{
+	return unlikely(runtime_vforked != NULL) && SC0(SYS_getpid) != sched.pid;
+}
+
 static bool newm(struct p *pp, bool spinning)
 {
-	struct m *mp = mnew();
+	struct m *mp = elsewhere() ? NULL : mnew();
 	uint64_t all = ALLSIGS, old;
 	long tid = -1;
 
@@ -358,6 +364,7 @@ void startm(struct p *pp, bool spinning)
 		unlock(&sched.lock);
 		if (atomic_load(&sched.lastpoll) == 0)
 			netpollbreak();
+		sysmonkick(); /* all may be blocked in the kernel, and we be in no position to make one */
 	}
 }
 

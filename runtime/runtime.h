@@ -399,6 +399,7 @@ struct sched {
 	_Atomic uint64_t goidgen;
 
 	_Atomic bool started;
+	int32_t pid; /* of the process whose pool this is; written by start() */
 	uint64_t startns; /* nanotime when the pool started */
 	struct g *maing;
 
@@ -470,9 +471,13 @@ uint64_t schedtrace(uint64_t now); /* sysmon only */
 
 /* ---- start.c ---------------------------------------------------------------------------------- */
 void semainit(void);  /* sema.c: before main, without a system call */
+void semanotalone(void); /* sema.c: a thread is about to be made that libc does not count */
 void semafork(void);  /* sema.c: in the child, no waiter of the parent's is left */
 void stacklock(void); /* stack.c: around a fork */
 void stackunlock(void);
+bool clonedshared(void); /* clone.c: some kernel thread has main's TLS */
+void clonelock(void);	 /* clone.c: around a fork */
+void cloneunlock(void);
 void tlsforked(void); /* tls.c: tids that other processes' threads are not likely to have */
 void tlslock(void); /* tls.c: the same for the virgin blocks */
 void tlsunlock(void);

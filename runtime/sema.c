@@ -60,6 +60,11 @@ void semainit(void)
 	single = libcsym("__libc_single_threaded");
 }
 
+void semanotalone(void)
+{
+	single = NULL;
+}
+
 static bool alone(void)
 {
 	return single != NULL && *single != 0;

@@ -83,8 +83,12 @@ static int adopt(struct g *gp)
 static int start(void)
 {
 	bool first = SC0(SYS_gettid) == SC0(SYS_getpid);
+
+	sched.pid = (int32_t)SC0(SYS_getpid);
 	int err;
 
+	if (clonedshared())
+		return refuse("a thread made by clone() shares main's TLS", -EBUSY);
 	timeinit();
 	libcexit = (void (*)(int))libcsym("exit");
 	if (libcexit == NULL)
@@ -150,6 +154,7 @@ void forkprepare(void)
 {
 	allthreadslock();
 	lock(&startlock);
+	clonelock();
 	lock(&sched.allglock);
 	lock(&sched.gflock);
 	tlsdllock();
@@ -165,6 +170,7 @@ static void forkunlock(void)
 	tlsdlunlock();
 	unlock(&sched.gflock);
 	unlock(&sched.allglock);
+	cloneunlock();
 	unlock(&startlock);
 	allthreadsunlock();
 	fdshareall();

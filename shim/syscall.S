@@ -3,8 +3,8 @@
  * syscall.S: the entry of syscall() (x86-64).
  *
  * One indirect jump, and no frame of ours below a call that we leave alone: it may be one that returns twice or on another
- * stack. syscallentry (syscall.c) says where to: syscallraw until our constructor ran, then libc's own, and gosyscall()
- * once the pool has started.
+ * stack. syscallentry (syscall.c) says where to: syscallraw until our constructor ran, then libc's own, and syscallpool
+ * (clone.S) once the pool has started.
  */
 	.text
 	.globl	syscall

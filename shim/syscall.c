@@ -22,6 +22,7 @@
 #include "arch.h"
 
 long syscallraw(long n, ...) __attribute__((visibility("hidden")));
+long syscallpool(long n, ...) __attribute__((visibility("hidden"))); /* clone.S; goes on to gosyscall() */
 long (*syscallentry)(long n, ...) __attribute__((visibility("hidden"))) = syscallraw;
 long gosyscall(long n, long a, long b, long c, long d, long e, long f);
 
@@ -32,10 +33,8 @@ __attribute__((constructor)) static void init(void)
 
 void syscallstart(void)
 {
-	long (*entry)(long, ...) = (long (*)(long, ...))(void (*)(void))gosyscall;
-
-	if (unlikely(syscallentry != entry))
-		syscallentry = entry;
+	if (unlikely(syscallentry != syscallpool))
+		syscallentry = syscallpool;
 }
 
 /* Not a cancellation point, although the wrapper is; but whose type is asynchronous ends anywhere. */

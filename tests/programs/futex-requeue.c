@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* futex(2) FUTEX_REQUEUE, CMP_REQUEUE and WAKE_OP by syscall(): counts, errors; who was moved is woken, times out and is
- * interrupted where it is now. */
+/* futex(2) FUTEX_REQUEUE, CMP_REQUEUE and WAKE_OP by syscall(): counts, errors; who was moved is
+ * woken, times out and is interrupted where it is now. */
 #include "futex.h"
 #include <signal.h>
 #include <sys/mman.h>
@@ -124,16 +124,16 @@ static void ops(void)
 		int op, arg, cmp, cmparg;
 		uint32_t before;
 	} o[] = {
-		{"set", FUTEX_OP_SET, 5, FUTEX_OP_CMP_EQ, 3, 3},
-		{"add", FUTEX_OP_ADD, 4, FUTEX_OP_CMP_NE, 3, 3},
-		{"add -1", FUTEX_OP_ADD, 0xfff, FUTEX_OP_CMP_LT, 4, 3},
-		{"or", FUTEX_OP_OR, 12, FUTEX_OP_CMP_LE, 3, 3},
-		{"andn", FUTEX_OP_ANDN, 1, FUTEX_OP_CMP_GT, 2, 3},
-		{"xor", FUTEX_OP_XOR, 6, FUTEX_OP_CMP_GE, 4, 3},
-		{"set, negative", FUTEX_OP_SET, 0x800, FUTEX_OP_CMP_LT, 0xfff, (uint32_t)-5},
-		{"set 1 << 31", FUTEX_OP_SET | FUTEX_OP_OPARG_SHIFT, 31, FUTEX_OP_CMP_EQ, 0, 3},
-		{"unknown", 6, 1, FUTEX_OP_CMP_EQ, 3, 3},
-		{"unknown comparison", FUTEX_OP_ADD, 1, 9, 3, 3},
+	    {"set", FUTEX_OP_SET, 5, FUTEX_OP_CMP_EQ, 3, 3},
+	    {"add", FUTEX_OP_ADD, 4, FUTEX_OP_CMP_NE, 3, 3},
+	    {"add -1", FUTEX_OP_ADD, 0xfff, FUTEX_OP_CMP_LT, 4, 3},
+	    {"or", FUTEX_OP_OR, 12, FUTEX_OP_CMP_LE, 3, 3},
+	    {"andn", FUTEX_OP_ANDN, 1, FUTEX_OP_CMP_GT, 2, 3},
+	    {"xor", FUTEX_OP_XOR, 6, FUTEX_OP_CMP_GE, 4, 3},
+	    {"set, negative", FUTEX_OP_SET, 0x800, FUTEX_OP_CMP_LT, 0xfff, (uint32_t)-5},
+	    {"set 1 << 31", FUTEX_OP_SET | FUTEX_OP_OPARG_SHIFT, 31, FUTEX_OP_CMP_EQ, 0, 3},
+	    {"unknown", 6, 1, FUTEX_OP_CMP_EQ, 3, 3},
+	    {"unknown comparison", FUTEX_OP_ADD, 1, 9, 3, 3},
 	};
 	pthread_t ta[3], tb[3];
 	char *ro = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -149,7 +149,8 @@ static void ops(void)
 		until_waiting(&b, 3);
 		b = o[i].before;
 		long r = wake_op(1, 2, o[i].op, o[i].arg, o[i].cmp, o[i].cmparg);
-		say("%s: %s, word %d, left %ld %ld", o[i].name, outcome(r), (int)b, waiting(&a), waiting(&b));
+		say("%s: %s, word %d, left %ld %ld", o[i].name, outcome(r), (int)b, waiting(&a),
+		    waiting(&b));
 		wake(&a, INT_MAX);
 		wake(&b, INT_MAX);
 		for (int j = 0; j < 3; j++) {
@@ -157,8 +158,10 @@ static void ops(void)
 			finish(tb[j]);
 		}
 	}
-	say("read-only: %s", outcome(futexn(&a, FUTEX_WAKE_OP_PRIVATE, 1, 1, ro, FUTEX_OP(FUTEX_OP_ADD, 1, 0, 0))));
-	say("not aligned: %s", outcome(futexn(&a, FUTEX_WAKE_OP_PRIVATE, 1, 1, ro + 2, FUTEX_OP(FUTEX_OP_ADD, 1, 0, 0))));
+	say("read-only: %s",
+	    outcome(futexn(&a, FUTEX_WAKE_OP_PRIVATE, 1, 1, ro, FUTEX_OP(FUTEX_OP_ADD, 1, 0, 0))));
+	say("not aligned: %s", outcome(futexn(&a, FUTEX_WAKE_OP_PRIVATE, 1, 1, ro + 2,
+					      FUTEX_OP(FUTEX_OP_ADD, 1, 0, 0))));
 }
 
 int main(void)

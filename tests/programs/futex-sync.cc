@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Locks made of futex(2) as libraries make them: a mutex (0, 1, 2), a condition variable which requeues its
- * waiters to the mutex, time-outs and signals in between, atomic::wait. Nothing is lost: sums come out right and nobody
- * sleeps on. */
+/* Locks made of futex(2) as libraries make them: a mutex (0, 1, 2), a condition variable which
+ * requeues its waiters to the mutex, time-outs and signals in between, atomic::wait. Nothing is
+ * lost: sums come out right and nobody sleeps on. */
 #include "futex.h"
 #include <atomic>
 #include <csignal>
@@ -21,7 +21,8 @@ struct mutex {
 			return;
 		lock_contended();
 	}
-	void lock_contended() /* what a woken waiter of the condition variable does: more may wait behind it */
+	void lock_contended() /* what a woken waiter of the condition variable does: more may wait
+				 behind it */
 	{
 		while (v.exchange(2) != 0) {
 			long r = wait_on(word(), 2, nullptr);
@@ -64,7 +65,8 @@ struct cond {
 	}
 };
 
-/* ---- producers and consumers --------------------------------------------------------------------- */
+/* ---- producers and consumers
+ * --------------------------------------------------------------------- */
 
 static mutex m;
 static cond notempty, notfull;
@@ -107,7 +109,8 @@ static void *consume(void *arg)
 	}
 }
 
-/* ---- a ping-pong, and a pack, by atomic::wait ------------------------------------------------------ */
+/* ---- a ping-pong, and a pack, by atomic::wait
+ * ------------------------------------------------------ */
 
 static std::atomic<int> turn, gate;
 
@@ -174,7 +177,8 @@ int main()
 	m.unlock();
 	for (int i = 3; i < 6; i++)
 		finish(t[i]);
-	say("all that was made was taken: %d", taken == nproduced && taken == 3L * rounds && queued == 0);
+	say("all that was made was taken: %d",
+	    taken == nproduced && taken == 3L * rounds && queued == 0);
 
 	for (long i = 0; i < 3; i++)
 		t[i] = start(pong, (void *)i);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* futex(2) FUTEX_WAIT, WAKE, WAIT_BITSET, WAKE_BITSET by syscall(): every error, both clocks, counts, order,
- * bits, signals with and without SA_RESTART. */
+/* futex(2) FUTEX_WAIT, WAKE, WAIT_BITSET, WAKE_BITSET by syscall(): every error, both clocks,
+ * counts, order, bits, signals with and without SA_RESTART. */
 #include "futex.h"
 #include <signal.h>
 #include <sys/mman.h>
@@ -9,7 +9,8 @@ static uint32_t word, other;
 
 static void errors(void)
 {
-	struct timespec past = {0, 1}, zero = {0, 0}, badns = {1, 1000000000}, negns = {1, -1}, neg = {-1, 0};
+	struct timespec past = {0, 1}, zero = {0, 0}, badns = {1, 1000000000}, negns = {1, -1},
+			neg = {-1, 0};
 	struct timespec soon;
 	char *bad = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -19,7 +20,9 @@ static void errors(void)
 	say("zero: %s", outcome(wait_on(&word, 0, &zero)));
 	say("1 ns: %s", outcome(wait_on(&word, 0, &past)));
 	say("past: %s", outcome(wait_bits(&word, 0, &past, 1)));
-	say("past, realtime: %s", outcome(futex(&word, FUTEX_WAIT_BITSET_PRIVATE | FUTEX_CLOCK_REALTIME, 0, &past, NULL, 1)));
+	say("past, realtime: %s",
+	    outcome(
+		futex(&word, FUTEX_WAIT_BITSET_PRIVATE | FUTEX_CLOCK_REALTIME, 0, &past, NULL, 1)));
 	say("nsec too large: %s", outcome(wait_on(&word, 0, &badns)));
 	say("nsec negative: %s", outcome(wait_on(&word, 0, &negns)));
 	say("sec negative: %s", outcome(wait_on(&word, 0, &neg)));
@@ -40,16 +43,19 @@ static void errors(void)
 	soon = in_ms(CLOCK_MONOTONIC, 20);
 	say("monotonic: %s", outcome(wait_bits(&word, 0, &soon, ~0u)));
 	struct timespec n = now(CLOCK_MONOTONIC);
-	say("not too early: %d", n.tv_sec > soon.tv_sec || (n.tv_sec == soon.tv_sec && n.tv_nsec >= soon.tv_nsec));
+	say("not too early: %d",
+	    n.tv_sec > soon.tv_sec || (n.tv_sec == soon.tv_sec && n.tv_nsec >= soon.tv_nsec));
 	soon = in_ms(CLOCK_REALTIME, 20);
-	say("realtime: %s", outcome(futex(&word, FUTEX_WAIT_BITSET_PRIVATE | FUTEX_CLOCK_REALTIME, 0, &soon, NULL, 1)));
+	say("realtime: %s", outcome(futex(&word, FUTEX_WAIT_BITSET_PRIVATE | FUTEX_CLOCK_REALTIME,
+					  0, &soon, NULL, 1)));
 	struct timespec rel = {0, 20000000};
 	say("relative: %s", outcome(wait_on(&word, 0, &rel)));
 	say("the time-out is left alone: %ld", rel.tv_nsec);
 	munmap(bad, 4096);
 }
 
-/* ---- counts, order, bits ---------------------------------------------------------------------- */
+/* ---- counts, order, bits ----------------------------------------------------------------------
+ */
 
 static int order[64], norder;
 
@@ -127,7 +133,8 @@ static void bits(void)
 		finish(t[i]);
 }
 
-/* ---- signals ------------------------------------------------------------------------------------ */
+/* ---- signals ------------------------------------------------------------------------------------
+ */
 
 static int handled;
 

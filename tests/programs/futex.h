@@ -8,7 +8,8 @@
 #include <linux/futex.h>
 #include <sys/syscall.h>
 
-T_INLINE long futex(void *addr, int op, uint32_t val, const struct timespec *ts, void *addr2, uint32_t val3)
+T_INLINE long futex(void *addr, int op, uint32_t val, const struct timespec *ts, void *addr2,
+		    uint32_t val3)
 {
 	return syscall(SYS_futex, addr, op, val, ts, addr2, val3);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* syscall(): the calls that block do so for their thread only, gettid tells one id, signals and masks are the thread's,
- * nothing is a cancellation point; errno and results are the kernel's. */
+/* syscall(): the calls that block do so for their thread only, gettid tells one id, signals and
+ * masks are the thread's, nothing is a cancellation point; errno and results are the kernel's. */
 #include "t.h"
 #include <signal.h>
 #include <sys/epoll.h>
@@ -150,7 +150,8 @@ static void *sleeps(void *arg)
 	say("left: %d", rem.tv_sec > 0 && rem.tv_sec <= 30);
 	t_sys("clock_nanosleep, bad", syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &bad, NULL));
 	ts = in_ms(CLOCK_REALTIME, 5);
-	t_sys("clock_nanosleep", syscall(SYS_clock_nanosleep, CLOCK_REALTIME, TIMER_ABSTIME, &ts, NULL));
+	t_sys("clock_nanosleep",
+	      syscall(SYS_clock_nanosleep, CLOCK_REALTIME, TIMER_ABSTIME, &ts, NULL));
 	return arg;
 }
 
@@ -171,7 +172,8 @@ int main(void)
 	pthread_t t;
 	char c;
 
-	MUST(sigaction(SIGUSR1, &sa, NULL) == 0 && pipe(p) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, sp) == 0);
+	MUST(sigaction(SIGUSR1, &sa, NULL) == 0 && pipe(p) == 0 &&
+	     socketpair(AF_UNIX, SOCK_STREAM, 0, sp) == 0);
 	finish(start(identity, NULL));
 	say("main's id: %d", syscall(SYS_gettid) == getpid());
 	blocking();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* syscall(SYS_exit): the thread is gone, no cleanup handler runs, its joiner gets a nil; the process ends
- * with its last thread. */
+/* syscall(SYS_exit): the thread is gone, no cleanup handler runs, its joiner gets a nil; the
+ * process ends with its last thread. */
 #include "t.h"
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -64,7 +64,8 @@ static void process(const char *what, int n)
 		}
 	}
 	MUST(waitpid(pid, &st, 0) == pid);
-	say("%s: %s %d", what, WIFEXITED(st) ? "status" : "signal", WIFEXITED(st) ? WEXITSTATUS(st) : WTERMSIG(st));
+	say("%s: %s %d", what, WIFEXITED(st) ? "status" : "signal",
+	    WIFEXITED(st) ? WEXITSTATUS(st) : WTERMSIG(st));
 }
 
 int main(void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A vfork's child sets its signals back before it runs another program, as shells and Python do: its parent, whose
- * memory it shares, keeps its handlers. vfork(2), execve(2) */
+/* A vfork's child sets its signals back before it runs another program, as shells and Python do:
+ * its parent, whose memory it shares, keeps its handlers. vfork(2), execve(2) */
 #include "t.h"
 #include <signal.h>
 #include <sys/wait.h>
@@ -15,7 +15,10 @@ static void handler(int s)
 
 static const char *name(const struct sigaction *sa)
 {
-	return sa->sa_handler == SIG_DFL ? "default" : sa->sa_handler == SIG_IGN ? "ignored" : sa->sa_handler == handler ? "handler" : "another";
+	return sa->sa_handler == SIG_DFL   ? "default"
+	       : sa->sa_handler == SIG_IGN ? "ignored"
+	       : sa->sa_handler == handler ? "handler"
+					   : "another";
 }
 
 static const char *of(int sig)
@@ -45,7 +48,8 @@ static void child(void)
 	seen[4] = name(&old);
 	sigaction(SIGHUP, &ign, &old);
 	seen[5] = name(&old);
-	execl("/bin/sh", "sh", "-c", "kill -USR1 $PPID; kill -HUP $$; kill -USR2 $$; exit 3", (char *)NULL);
+	execl("/bin/sh", "sh", "-c", "kill -USR1 $PPID; kill -HUP $$; kill -USR2 $$; exit 3",
+	      (char *)NULL);
 	_exit(8);
 }
 
@@ -66,9 +70,11 @@ static void *spawns(void *arg)
 		OK(pthread_sigmask(SIG_SETMASK, &old, NULL));
 		MUST(pid > 0 && waitpid(pid, &st, 0) == pid);
 		if (i == 0) {
-			say("child saw: %s, %s, %s, %s, %s, %s", seen[0], seen[1], seen[2], seen[3], seen[4], seen[5]);
+			say("child saw: %s, %s, %s, %s, %s, %s", seen[0], seen[1], seen[2], seen[3],
+			    seen[4], seen[5]);
 			say("child: signal %d", WIFSIGNALED(st) ? WTERMSIG(st) : 0);
-			say("parent has: %s, %s, %s, %s", of(SIGUSR1), of(SIGUSR2), of(SIGPIPE), of(SIGHUP));
+			say("parent has: %s, %s, %s, %s", of(SIGUSR1), of(SIGUSR2), of(SIGPIPE),
+			    of(SIGHUP));
 		}
 		while (!handled)
 			usleep(100);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_requeue.c: the program's futexes (gofutex) among Gs, kernel threads in our queues and kernel threads in the kernel's
- * own: each wake-up that is counted comes to one waiter, however they are moved, time out and race.
+ * test_requeue.c: the program's futexes (gofutex) among Gs, kernel threads in our queues and kernel
+ * threads in the kernel's own: each wake-up that is counted comes to one waiter, however they are
+ * moved, time out and race.
  */
 #include "gs.h"
 
@@ -22,18 +23,21 @@ static uint32_t *wordat(uint64_t i)
 }
 
 /* In the kernel's queue, as of a library that makes its system calls itself. */
-static long rawfutex(uint32_t *addr, int op, uint32_t val, uintptr_t ts, uint32_t *addr2, uint32_t val3)
+static long rawfutex(uint32_t *addr, int op, uint32_t val, uintptr_t ts, uint32_t *addr2,
+		     uint32_t val3)
 {
 	return SC6(SYS_futex, addr, op, val, ts, addr2, val3);
 }
 
-static void *wait(uint64_t dice, long (*fx)(uint32_t *, int, uint32_t, uintptr_t, uint32_t *, uint32_t))
+static void *wait(uint64_t dice,
+		  long (*fx)(uint32_t *, int, uint32_t, uintptr_t, uint32_t *, uint32_t))
 {
 	for (long i = 0; i < rounds; i++) {
 		uint64_t at = nanotime() + roll(&dice) % 200000;
 		struct timespec ts = {(time_t)(at / 1000000000u), (long)(at % 1000000000u)};
 		uint32_t bits = 1u << roll(&dice) % 2 | (roll(&dice) % 4 ? 3 : 0);
-		long r = fx(wordat(roll(&dice)), FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, 0, (uintptr_t)&ts, NULL, bits);
+		long r = fx(wordat(roll(&dice)), FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, 0,
+			    (uintptr_t)&ts, NULL, bits);
 		must(r == 0 || r == -ETIMEDOUT, "%ld", r);
 		atomic_fetch_add(r == 0 ? &nwoken : &ntimedout, 1);
 	}
@@ -60,7 +64,8 @@ static void *wakes(void *arg)
 	while (atomic_load(&nwaiters) > 0) {
 		int n = (int)(roll(&dice) % 3) + 1;
 		uint32_t bits = (uint32_t)(roll(&dice) % 3) + 1;
-		long r = gofutex(wordat(roll(&dice)), FUTEX_WAKE_BITSET | FUTEX_PRIVATE_FLAG, (uint32_t)n, 0, NULL, bits);
+		long r = gofutex(wordat(roll(&dice)), FUTEX_WAKE_BITSET | FUTEX_PRIVATE_FLAG,
+				 (uint32_t)n, 0, NULL, bits);
 		must(r >= 0 && r <= n, "%ld of %d", r, n);
 		atomic_fetch_add(&nwaked, r);
 		if (getg() != NULL && roll(&dice) % 4)
@@ -78,7 +83,8 @@ static void *moves(void *arg)
 	while (atomic_load(&nwaiters) > 0) {
 		int n = (int)(roll(&dice) % 5);
 		bool cmp = roll(&dice) % 2;
-		long r = gofutex(wordat(roll(&dice)), (cmp ? FUTEX_CMP_REQUEUE : FUTEX_REQUEUE) | FUTEX_PRIVATE_FLAG, 0,
+		long r = gofutex(wordat(roll(&dice)),
+				 (cmp ? FUTEX_CMP_REQUEUE : FUTEX_REQUEUE) | FUTEX_PRIVATE_FLAG, 0,
 				 (uintptr_t)n, wordat(roll(&dice)), 0);
 		must(r >= 0 && r <= n, "%ld of %d", r, n);
 		atomic_fetch_add(&nmoved, r);
@@ -108,10 +114,10 @@ TestAtPs(requeue, every_wakeup_comes_to_one)
 	join(m);
 	join(m2);
 	pthread_join(waker, NULL);
-	cr_assert_eq(nwoken, nwaked, "%ld were woken, %ld woke up, %ld timed out, %ld moves", nwaked, nwoken,
-		     ntimedout, nmoved);
-	cr_assert(nwoken > 0 && ntimedout > 0 && nmoved > 0, "no race: %ld woken, %ld timed out, %ld moved", nwoken,
-		  ntimedout, nmoved);
+	cr_assert_eq(nwoken, nwaked, "%ld were woken, %ld woke up, %ld timed out, %ld moves",
+		     nwaked, nwoken, ntimedout, nmoved);
+	cr_assert(nwoken > 0 && ntimedout > 0 && nmoved > 0,
+		  "no race: %ld woken, %ld timed out, %ld moved", nwoken, ntimedout, nmoved);
 	for (size_t i = 0; i < nelem(table); i++)
 		cr_assert_null(table[i].addrs, "bucket %zu", i);
 }
@@ -153,10 +159,12 @@ TestAtPs(requeue, counts_of_both_queues)
 		usleep(100);
 	uint32_t other = 1;
 	cr_assert_eq(gofutex(a, FUTEX_CMP_REQUEUE_PRIVATE, 1, 1, b, other), -EAGAIN);
-	cr_assert_eq(gofutex(a, FUTEX_CMP_REQUEUE_PRIVATE, 100, 20, b, 0), 120, "more than a batch");
+	cr_assert_eq(gofutex(a, FUTEX_CMP_REQUEUE_PRIVATE, 100, 20, b, 0), 120,
+		     "more than a batch");
 	cr_assert_eq(waiting(b), 20);
 	cr_assert_eq(waiting(a), N + K - 120);
-	cr_assert_eq(gofutex(a, FUTEX_REQUEUE_PRIVATE, N - 120, 2, b, 0), N - 120 + 2, "the kernel's are moved too");
+	cr_assert_eq(gofutex(a, FUTEX_REQUEUE_PRIVATE, N - 120, 2, b, 0), N - 120 + 2,
+		     "the kernel's are moved too");
 	cr_assert_eq(waiting(b), 22);
 	cr_assert_eq(waiting(a), 3);
 	cr_assert_eq(gofutex(b, FUTEX_WAKE_PRIVATE, 21, 0, NULL, 0), 21);
