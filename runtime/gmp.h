@@ -39,6 +39,7 @@ static inline struct g *getg(void)
 
 /* The G behind a pthread_t (a TCB address), or nil if it is no thread of ours. any thread */
 struct g *gofthread(uintptr_t thread);
+bool isgtid(int tid); /* Is it a G's? any thread */
 /* The caller's thread id as the program sees it (struct pthread's tid word). any thread */
 int selftid(void);
 
@@ -86,6 +87,15 @@ int lockosthread(void);
 void unlockosthread(void);
 /* The kernel id of the thread gp is bound to; 0: it is not bound. Racy for another G than the caller. any thread */
 int golockedtid(const struct g *gp);
+/*
+ * Around libc's work on an object whose words hold the id of a kernel thread: binds the calling G for good, and gives
+ * its TCB that thread's id until kernelidend(). Without a G nothing is to be done. (parks)
+ */
+void kernelid(void);
+void kernelidend(void);
+bool haskernelid(void); /* the calling G has done so before */
+/* libc's struct robust_list_head of the calling thread; nil: cannot be found. any thread */
+void *gorobust(void);
 /* The kernel thread of the caller has a child now that may ask for a signal at its end: it is kept. */
 void goforked(void);
 void gosched(void); /* sched_yield: to the back of the queue (parks) */
@@ -134,6 +144,30 @@ int futexwait(_Atomic uint32_t *addr, uint32_t expect, uint64_t deadline, unsign
  */
 int futexwaitunlock(const void *addr, _Atomic uint32_t *count, void (*unlock)(void *), void *arg,
 		    uint64_t deadline, unsigned flags);
+/*
+ * As futexwaitunlock, for futexbroadcast(), which may have the caller wait for `to` in its place. 1: it is to lock `to`
+ * as one behind whom others may be queued there.
+ */
+int futexcondwait(const void *addr, _Atomic uint32_t *count, const void *to, void (*unlock)(void *), void *arg,
+		  uint64_t deadline, unsigned flags);
+/*
+ * Wakes all waiters; of those of futexcondwait() with a `to` only one, if held(to) says that it is free, and the others
+ * are queued there. held() must else make sure that the holder will wake those queued there. It runs in the runtime, under
+ * locks. Any thread.
+ */
+void futexbroadcast(const void *addr, bool (*held)(void *to));
+/*
+ * As futexwait, for futexhand(): 1: the caller was given what it waits for. want: what the word becomes then (0: stays).
+ * since: nanotime when the caller began to wait, maybe several waits ago; 0: now.
+ */
+int futexwaithand(_Atomic uint32_t *addr, uint32_t expect, uint32_t want, uint64_t since, uint64_t deadline,
+		  unsigned flags);
+/*
+ * Gives to the oldest waiter, if it has waited for minage ns; else calls none(arg), which makes it free for all, and
+ * wakes that waiter. Both under the queue's lock: who is about to wait sees what none() did. Returns 1 if given. Any
+ * thread; async-signal-safe as futexwake().
+ */
+int futexhand(_Atomic uint32_t *addr, uint64_t minage, void (*none)(void *), void *arg);
 /* Wakes up to n waiters, oldest first; returns how many. Any thread; async-signal-safe by deferral. */
 int futexwake(const void *addr, int n);
 /* The same for those only who share a bit (never 0) with the other side. */

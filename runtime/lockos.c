@@ -125,6 +125,8 @@ noreturn void mexit(struct m *mp)
 	sched.mdead = mp;
 	unlock(&sched.lock);
 	countone(NULL, CountMexit);
+	if (unlikely(mp->dyingg != NULL))
+		sysmonkick();
 	for (;;)
 		SC1(SYS_exit, 0); /* the kernel clears mp->exited when nothing runs on g0's stack any more */
 }
@@ -136,7 +138,7 @@ struct m *mreuse(void)
 
 	lock(&sched.lock);
 	for (struct m **l = &sched.mdead; *l != NULL; l = &(*l)->schedlink) {
-		if (atomic_load_explicit(&(*l)->exited, memory_order_acquire) != 0)
+		if (atomic_load_explicit(&(*l)->exited, memory_order_acquire) != 0 || (*l)->dyingg != NULL)
 			continue;
 		mp = *l;
 		*l = mp->schedlink;
@@ -150,7 +152,33 @@ struct m *mreuse(void)
 noreturn void goexitlocked(struct m *mp, struct g *gp)
 {
 	unbind(mp, gp);
-	gdestroy(mp, gp);
+	if (unlikely(gp->robustleft)) {
+		mp->dyingg = gp;
+		atomic_fetch_add(&sched.ndying, 1);
+	} else {
+		gdestroy(mp, gp);
+	}
 	handoffp(releasep(mp));
 	mexit(mp);
+}
+
+uint64_t lastrites(void)
+{
+	while (atomic_load_explicit(&sched.ndying, memory_order_relaxed) != 0) {
+		struct g *gp = NULL;
+		lock(&sched.lock);
+		for (struct m *mp = sched.mdead; mp != NULL; mp = mp->schedlink) {
+			if (mp->dyingg == NULL || atomic_load_explicit(&mp->exited, memory_order_acquire) != 0)
+				continue;
+			gp = mp->dyingg;
+			mp->dyingg = NULL;
+			break;
+		}
+		unlock(&sched.lock);
+		if (gp == NULL)
+			return 50000;
+		atomic_fetch_sub(&sched.ndying, 1);
+		gdestroy(NULL, gp);
+	}
+	return 0;
 }

@@ -160,6 +160,8 @@ int newproc(const struct newattr *attr, void *(*fn)(void *), void *arg, uintptr_
 	gp->fn = fn;
 	gp->arg = arg;
 	gp->retval = NULL;
+	gp->kernelid = 0;
+	gp->robustleft = false;
 	gosetpolicy(gp, self ? gogetpolicy(self) : 0 /* SCHED_OTHER */);
 	gp->detached = attr->detached;
 	if (self != NULL) /* inherited, as the kernel's comm is */

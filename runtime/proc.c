@@ -1112,6 +1112,7 @@ static noreturn void goexit1(struct g *gp)
 {
 	struct m *mp = exitforeign();
 
+	robustexit(gp);
 	sigexit(gp);
 	timerdel(&gp->timer);
 	mcall(gp, &mp->g0, goexit0);

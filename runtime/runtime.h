@@ -118,6 +118,8 @@ struct g {
 	void *unwindbuf;    /* gexit.c: bottom frame's jump buffer for forced unwinds */
 	struct m *lockedm;  /* bound to that M, nil: to none. lockos.c */
 	uint32_t nlocked;   /* owner: lockosthread() less unlockosthread() */
+	int kernelid;	    /* owner: that of the M it is bound to for the sake of mutexes, or 0. robust.c */
+	bool robustleft;    /* its M must end before it is dead */
 
 	/* signals; sigs.lock guards what is not said to be the owner's. Sets have bit sig-1 */
 	_Atomic uint64_t sigmask;    /* blocked. Written by the owner, read by whoever looks for a taker */
@@ -158,6 +160,7 @@ struct m {
 	note park;
 	struct m *schedlink;	/* idle list, or sched.mdead; under sched.lock */
 	struct m *alllink;	/* all Ms; append-only */
+	struct g *dyingg;	/* on mdead: is dead when this thread is. robust.c */
 	struct g *lockedg;	/* the G that is bound to it, and the only one it runs; nil: any */
 	_Atomic bool preemptsent; /* SIGPREEMPT is on its way; sysmon sets, the handler clears */
 	bool forked;		/* has living children, perhaps: must not end */
@@ -306,6 +309,8 @@ struct tlstmpl {
 	void (*ctypeinit)(void);
 };
 extern struct tlstmpl tlstmpl;
+#define TIDFIRST (1u << 23) /* Gs' ids: above PID_MAX_LIMIT */
+#define TIDLAST (1u << 30)  /* a futex word has 30 bits for the owner */
 ptrdiff_t tlsdesc(const char *name); /* the offset one of libthread_db's descriptors holds; 0: none */
 void *sysalloc(size_t n); /* zeroed pages from the kernel, or nil; never given back */
 
@@ -375,6 +380,7 @@ struct sched {
 	int32_t nmidle;
 	int32_t nmidlelow; /* the least nmidle since sysmon looked last */
 	struct m *mdead;   /* Ms whose kernel thread has ended, or is about to */
+	_Atomic int32_t ndying; /* of them with a G that ends after them */
 	_Atomic int32_t nm; /* Ms that exist */
 	_Atomic int32_t nlockedm; /* of them bound to a G */
 	_Atomic uint32_t mgen; /* +1 with each M that is about to begin */
@@ -528,6 +534,9 @@ void startlockedm(struct m *mp, struct g *gp);
 noreturn void goexitlocked(struct m *mp, struct g *gp);
 noreturn void mexit(struct m *mp);
 struct m *mreuse(void);
+uint64_t lastrites(void); /* sysmon: Gs that are dead once their M is. When to look again, in ns; 0: no need */
+/* ---- robust.c ---------------------------------------------------------------------------------- */
+void robustexit(struct g *gp);
 
 /* ---- scavenge.c ----------------------------------------------------------------------------------- */
 bool giveback(uint64_t now); /* sysmon: Ms and Gs nobody needs. True: there may be more later */

@@ -20,8 +20,21 @@
  * buckets, so it holds still under either, and a waiter that takes itself off looks again once it has the lock
  * of the bucket it believes to be in. Between the two queues there is no moment in which a waker finds it in neither.
  *
+ * Handing over (futexhand) decides under the queue's lock whether what becomes free goes to the oldest waiter, without
+ * ever being free, or is free for all; a waiter that looks at the word under that lock sees one or the other.
+ *
+ * A broadcast (futexbroadcast) wakes one waiter at most and moves the others to the queue of the lock which they all
+ * want next, so that each is woken when its turn has come. The lock's holder must look at that queue when it unlocks:
+ * held() sees to it while we hold the lock of that queue, before anything is moved there. If it unlocks first, held() says that the lock is
+ * free, and the waiter that we wake takes it as one that others wait for (its result is 1). If it unlocks after held(), it wants the
+ * queue's lock, and finds those moved. And if somebody is in that queue already, somebody else will wake him: who unlocks, or was
+ * woken before. *to is there to be looked at: those in addr's queue need it
+ * next, and cannot leave while we hold the queue's lock, not even if their time is up.
+ *
+ * Waking all means those who wait now: later ones, or the same again, have a higher number (seq).
+ *
  * Blocks: futexwait parks the G (blocks a foreign thread's M). futexwake blocks nobody. Lock rank: bucket
- * locks are taken with no other runtime lock held (two of them by futexrequeue only, the lower one first), and goready
+ * locks are taken with no other runtime lock held (two of them by requeueing only, the lower one first), and goready
  * (which may take sched.lock) is called after they are dropped, for at most a batch of waiters at a time.
  */
 #include "runtime.h"
@@ -39,11 +52,17 @@ struct waiter {
 	uint64_t ticket;	/* of gp's park; of a kernel thread: its TCB */
 	_Atomic uint32_t word;
 	bool queued;
+	uint8_t result;	 /* of the wait, if woken. Under the lock of its queue, before the claim */
+	uint32_t want;	 /* futexhand() stores it in the word; 0: nothing */
+	uint64_t since;	 /* nanotime when the wait began as the caller counts it; 0: just now */
+	uint64_t seq;	 /* its place in the order in which its bucket's waiters came */
+	const void *to;	 /* futexbroadcast() may move it there */
 };
 
 struct bucket {
 	_Alignas(CACHELINE) mutex lock; /* lockshort */
 	struct waiter *addrs;
+	uint64_t seq; /* that of the last to come */
 };
 
 static struct bucket table[1024];
@@ -108,6 +127,7 @@ static void enqueue(struct bucket *b, struct waiter *w)
 
 	w->next = NULL;
 	w->queued = true;
+	w->seq = ++b->seq;
 	if (w->count != NULL)
 		atomic_fetch_add_explicit(w->count, 1, memory_order_relaxed);
 	if (first != NULL) {
@@ -209,7 +229,8 @@ static int threadsleep(struct waiter *w, uint64_t deadline, unsigned flags, stru
 			err = 0;
 	}
 	sleeping = outer;
-	return err;
+	/* 1: moved by a broadcast before its time was up */
+	return err == 0 || (w->result != 0 && err == -ETIMEDOUT) ? w->result : err;
 }
 
 static int sleepon(struct waiter *w, _Atomic uint32_t *check, uint32_t expect, void (*unlockfn)(void *),
@@ -267,10 +288,10 @@ again:
 	enum wakereason r = gopark(gp, (enum waitreason)(flags >> 8 & 0xff), addr - (flags >> 16), deadline);
 	if (r == WakeReady) {
 		enterforeign();
-		return 0;
+		return w->result;
 	}
 	dequeue(w);
-	err = r == WakeTimeout ? -ETIMEDOUT : -EINTR;
+	err = r != WakeTimeout ? -EINTR : w->result != 0 ? w->result : -ETIMEDOUT;
 	int ran = enterforeign(); /* runs the handlers */
 	bool ends = r == WakeCancel ? !(flags & FUTEX_NOCANCEL) || goasync()
 				    : ran == EINTR ? (flags & (FUTEX_INTR | FUTEX_INTRANY)) != 0
@@ -278,7 +299,7 @@ again:
 	if (r != WakeTimeout && !ends) {
 		/* A wait that signals do not end: back to the queue, unless what we wait for has come. */
 		if (unlockfn != NULL)
-			return 0; /* POSIX lets a condition wait return after a handler */
+			return w->result; /* POSIX lets a condition wait return after a handler */
 		exitforeign();
 		goto again;
 	}
@@ -306,6 +327,22 @@ int futexwaitunlock(const void *addr, _Atomic uint32_t *count, void (*unlockfn)(
 
 	if (flags >> 8 == 0)
 		flags |= FUTEX_WHY(WaitCond, 0);
+	return sleepon(&w, NULL, 0, unlockfn, arg, deadline, flags);
+}
+
+int futexwaithand(_Atomic uint32_t *addr, uint32_t expect, uint32_t want, uint64_t since, uint64_t deadline,
+		  unsigned flags)
+{
+	struct waiter w = {.addr = (uintptr_t)addr, .bits = ~0u, .want = want, .since = since};
+
+	return sleepon(&w, addr, expect, NULL, NULL, deadline, flags);
+}
+
+int futexcondwait(const void *addr, _Atomic uint32_t *count, const void *to, void (*unlockfn)(void *), void *arg,
+		  uint64_t deadline, unsigned flags)
+{
+	struct waiter w = {.addr = (uintptr_t)addr, .bits = ~0u, .count = count, .to = to};
+
 	return sleepon(&w, NULL, 0, unlockfn, arg, deadline, flags);
 }
 
@@ -348,8 +385,9 @@ static bool takewaiter(struct bucket *b, struct waiter *w, struct waiter *prev, 
 
 static void wakeall(struct woken *l)
 {
+	/* The first is the next to run here; the others keep their order behind it. */
 	for (uint32_t i = 0; i < l->nready; i++)
-		goready(l->ready[i]);
+		i == 0 ? goready(l->ready[i]) : goreadylast(l->ready[i]);
 	for (uint32_t i = 0; i < l->nasleep; i++)
 		SC3(SYS_futex, l->asleep[i], FUTEX_WAKE_PRIVATE, 1);
 	l->nready = l->nasleep = 0;
@@ -383,7 +421,7 @@ int futexwakebits(const void *addr, int n, uint32_t bits)
 {
 	struct bucket *b = bucketof((uintptr_t)addr);
 	struct woken list;
-	uint64_t saved;
+	uint64_t saved, last = 0;
 	int woken = 0;
 
 	if (unlikely(getg() == NULL && alone()))
@@ -394,7 +432,9 @@ int futexwakebits(const void *addr, int n, uint32_t bits)
 		more = false;
 		lockshort(&b->lock);
 		struct waiter *prev = NULL, *w = *findaddr(b, (uintptr_t)addr), *next;
-		for (; woken < n && w != NULL; w = next) {
+		if (last == 0)
+			last = b->seq;
+		for (; woken < n && w != NULL && w->seq <= last; w = next) {
 			if (wokenfull(&list)) {
 				more = true;
 				break;
@@ -410,6 +450,20 @@ int futexwakebits(const void *addr, int n, uint32_t bits)
 	}
 	leave(&saved);
 	return woken;
+}
+
+static void lockboth(struct bucket *a, struct bucket *b)
+{
+	lockshort(a < b ? &a->lock : &b->lock);
+	if (a != b)
+		lockshort(a < b ? &b->lock : &a->lock);
+}
+
+static void unlockboth(struct bucket *a, struct bucket *b)
+{
+	if (a != b)
+		unlockshort(&a->lock);
+	unlockshort(&b->lock);
 }
 
 /* Locks held. Moves w, behind prev in from's queue, to the end of addr's, in to. */
@@ -432,9 +486,7 @@ int futexrequeue(_Atomic uint32_t *addr, int nwake, const void *to, int nmove, c
 	enter(&saved);
 	for (bool more = true; more;) {
 		more = false;
-		lockshort(b < b2 ? &b->lock : &b2->lock);
-		if (b != b2)
-			lockshort(b < b2 ? &b2->lock : &b->lock);
+		lockboth(b, b2);
 		if (expect != NULL && atomic_load_explicit(addr, memory_order_seq_cst) != *expect)
 			woken = -EAGAIN;
 		expect = NULL; /* of a long list the first look decides */
@@ -457,9 +509,7 @@ int futexrequeue(_Atomic uint32_t *addr, int nwake, const void *to, int nmove, c
 				break;
 			}
 		}
-		if (b != b2)
-			unlockshort(&b2->lock);
-		unlockshort(&b->lock);
+		unlockboth(b, b2);
 		wakeall(&list);
 	}
 	leave(&saved);
@@ -495,6 +545,113 @@ bool threadasync(void)
 	cancelmark(gettls());
 	atomic_fetch_or(&sleeping->word, THREADCANCEL);
 	return true;
+}
+
+/* Locks held. Takes the first of addr's waiters off; false: there is none left. */
+static bool takefirst(struct bucket *b, const void *addr, struct woken *l)
+{
+	struct waiter *w;
+
+	while ((w = *findaddr(b, (uintptr_t)addr)) != NULL)
+		if (takewaiter(b, w, NULL, l))
+			return true;
+	return false;
+}
+
+int futexhand(_Atomic uint32_t *addr, uint64_t minage, void (*none)(void *), void *arg)
+{
+	struct bucket *b = bucketof((uintptr_t)addr);
+	struct woken list;
+	struct waiter *w;
+	uint64_t saved;
+	int given = 0;
+
+	if (unlikely(getg() == NULL && alone())) {
+		none(arg);
+		SC3(SYS_futex, addr, FUTEX_WAKE_PRIVATE, 1);
+		return 0;
+	}
+	list.nready = list.nasleep = 0;
+	enter(&saved);
+	lockshort(&b->lock);
+	while (given == 0 && (w = *findaddr(b, (uintptr_t)addr)) != NULL &&
+	       (minage == 0 || (w->since != 0 && nanotime() > w->since + minage))) {
+		w->result = 1;
+		if (w->want != 0)
+			atomic_store_explicit(addr, w->want, memory_order_release);
+		given = takewaiter(b, w, NULL, &list);
+		if (!given)
+			w->result = 0; /* its time is up; it comes for our lock, and is there until then */
+	}
+	if (!given) {
+		none(arg);
+		takefirst(b, (const void *)addr, &list);
+	}
+	unlockshort(&b->lock);
+	wakeall(&list);
+	leave(&saved);
+	return given;
+}
+
+/* Locks held: some of addr's waiters up to `last`, which all go on to `to`. */
+static void broadcast(struct bucket *b, const void *addr, uint64_t last, struct bucket *b2, void *to,
+		      bool mustwait, struct woken *l)
+{
+	struct waiter *w;
+
+	for (int n = 0; n < 256; n++) {
+		w = *findaddr(b, (uintptr_t)addr);
+		if (w == NULL || w->seq > last || w->to != to || wokenfull(l))
+			break;
+		if (to == NULL) {
+			takewaiter(b, w, NULL, l);
+			continue;
+		}
+		w->result = 1;
+		if (!mustwait) {
+			mustwait = takewaiter(b, w, NULL, l);
+			continue;
+		}
+		unqueue(b, w, NULL);
+		w->count = NULL;
+		atomic_store_explicit(&w->addr, (uintptr_t)to, memory_order_relaxed);
+		enqueue(b2, w);
+	}
+}
+
+void futexbroadcast(const void *addr, bool (*held)(void *))
+{
+	struct bucket *b = bucketof((uintptr_t)addr), *b2;
+	struct woken list;
+	struct waiter *w;
+	uint64_t saved, last = 0;
+
+	if (unlikely(getg() == NULL && alone())) {
+		SC3(SYS_futex, addr, FUTEX_WAKE_PRIVATE, INT32_MAX);
+		return;
+	}
+	list.nready = list.nasleep = 0;
+	enter(&saved);
+	for (;;) {
+		lockshort(&b->lock);
+		if (last == 0)
+			last = b->seq;
+		w = *findaddr(b, (uintptr_t)addr);
+		bool done = w == NULL || w->seq > last;
+		void *to = done ? NULL : (void *)(uintptr_t)w->to;
+		unlockshort(&b->lock);
+		if (done)
+			break;
+		b2 = to != NULL ? bucketof((uintptr_t)to) : b;
+		lockboth(b, b2);
+		w = *findaddr(b, (uintptr_t)addr);
+		if (w != NULL && w->seq <= last && w->to == to)
+			broadcast(b, addr, last, b2, to,
+				  to != NULL && (*findaddr(b2, (uintptr_t)to) != NULL || held(to)), &list);
+		unlockboth(b, b2);
+		wakeall(&list);
+	}
+	leave(&saved);
 }
 
 void semafork(void)

@@ -262,6 +262,7 @@ void forkchild(void)
 	sched.midle = sched.mdead = NULL;
 	sched.nmidle = 0;
 	atomic_store(&sched.nlockedm, 0);
+	atomic_store(&sched.ndying, 0);
 	atomic_store(&sched.allms, NULL);
 	atomic_store(&sched.nm, 0);
 	atomic_store(&sched.nmspinning, 0);
@@ -278,6 +279,7 @@ void forkchild(void)
 		gp->m = NULL;
 		gp->lockedm = NULL; /* what was bound to its thread is this process's only thread now */
 		gp->nlocked = 0;
+		gp->kernelid = 0;
 		gp->timer.pp = NULL;
 		atomic_store(&gp->timer.when, 0);
 		tlsmain(gp, true);

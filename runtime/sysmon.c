@@ -389,7 +389,9 @@ static noreturn void sysmon(void)
 			kicked = notetsleep(&sched.sysmonnote, (int64_t)delay);
 		}
 		noteclear(&sched.sysmonnote);
-		uint64_t now = setnow(nanotime()), nagns = sysmonsigs();
+		uint64_t now = setnow(nanotime()), nagns = sysmonsigs(), deadns = lastrites();
+		if (deadns != 0 && (nagns == 0 || nagns > deadns))
+			nagns = deadns;
 		int32_t idle = atomic_load(&sched.npidle);
 		if (idle == gomaxprocs) {
 			rest = nagns ? 0 : rest + 1;

@@ -32,8 +32,6 @@
 _Static_assert(offsetof(struct g, sched) == 0 && offsetof(struct gobuf, sp) == 0, "asm.S: G_SP");
 _Static_assert(offsetof(struct g, tcb) == 8, "asm.S: G_TCB");
 
-#define TIDFIRST (1u << 23) /* above PID_MAX_LIMIT */
-#define TIDLAST (1u << 30)  /* a futex word has 30 bits for the owner */
 #define RSEQ_FLAG_UNREGISTER 1
 #define RSEQ_SIG 0x53053053
 #define RSEQ_FAILED (-2)
@@ -233,6 +231,10 @@ struct g *gofthread(uintptr_t thread)
 
 int selftid(void)
 {
+	struct g *gp = getg();
+
+	if (gp != NULL) /* its TCB may have another: kernelid() */
+		return gp->tid;
 	if (unlikely(!tlstmpl.tcb))
 		return (int)SC0(SYS_gettid);
 	return INT(gettls(), tlslayout.tid);

@@ -14,6 +14,11 @@
  * First in, first out: a thread that comes later cannot take the wake-up of one that was already
  * waiting.
  *
+ * A broadcast moves the waiters to the queue of the mutex, and wakes one of them at most (if the
+ * mutex is free): 10,000 that all woke at once would find it locked, all but one. Each is then
+ * woken by the unlock before it. Who comes back from there, or was the one woken, locks the mutex
+ * as after a wait for it, so that its own unlock looks at the queue again. See sema.c.
+ *
  * A waiter that was cancelled, timed out or interrupted was not taken off by a signal (futexwake
  * skips it and takes the next), so none is swallowed; the cancellation acts after the mutex is ours
  * again. A woken waiter does not touch the object: it may be destroyed as soon as everybody has
@@ -80,10 +85,11 @@ static int condwait(pthread_cond_t *c, pthread_mutex_t *mutex, uint64_t deadline
 	if (err != 0)
 		return err;
 	pthread_testcancel();
-	err = futexwaitunlock(cv, shared(c) ? NULL : &cv->nwait, unlockmutex, &w, deadline, FUTEX_POINT);
-	if (w.err != 0)
+	err = futexcondwait(cv, shared(c) ? NULL : &cv->nwait, condmutex(mutex), unlockmutex, &w,
+			    deadline, FUTEX_POINT | FUTEX_WHY(WaitCond, 0));
+	if (unlikely(w.err != 0))
 		return w.err;
-	err2 = condrelock(mutex);
+	err2 = condrelock(mutex, err == 1);
 	if (err == -EINTR)
 		pthread_testcancel();
 	if (err2 != 0)
@@ -99,12 +105,7 @@ static bool real(const pthread_cond_t *c, const pthread_mutex_t *mutex)
 
 EXPORT int pthread_cond_wait(pthread_cond_t *c, pthread_mutex_t *mutex)
 {
-	if (likely(!real(c, mutex)))
-		return condwait(c, mutex, 0);
-	entersyscallblock();
-	int err = REAL(pthread_cond_wait)(c, mutex);
-	exitsyscall();
-	return err;
+	return likely(!real(c, mutex)) ? condwait(c, mutex, 0) : condreal(c, mutex, 0, NULL);
 }
 
 EXPORT int pthread_cond_clockwait(pthread_cond_t *c, pthread_mutex_t *mutex, clockid_t clk,
@@ -114,10 +115,7 @@ EXPORT int pthread_cond_clockwait(pthread_cond_t *c, pthread_mutex_t *mutex, clo
 		return EINVAL;
 	if (likely(!real(c, mutex)))
 		return condwait(c, mutex, absdeadline(clk, ts));
-	entersyscallblock();
-	int err = REAL(pthread_cond_clockwait)(c, mutex, clk, ts);
-	exitsyscall();
-	return err;
+	return condreal(c, mutex, clk, ts);
 }
 
 EXPORT int pthread_cond_timedwait(pthread_cond_t *c, pthread_mutex_t *mutex,
@@ -142,10 +140,10 @@ EXPORT int pthread_cond_broadcast(pthread_cond_t *c)
 	struct cond *cv = (struct cond *)c;
 
 	if (unlikely(shared(c))) {
-		futexwake(cv, INT32_MAX);
+		futexbroadcast(cv, condheld);
 		return REAL(pthread_cond_broadcast)(c);
 	}
 	if (atomic_load_explicit(&cv->nwait, memory_order_relaxed) != 0)
-		futexwake(cv, INT32_MAX);
+		futexbroadcast(cv, condheld);
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * mutex.c: pthread_mutex_*: normal, recursive, error-checking and adaptive ones here; robust,
- * priority-protecting and process-shared ones by the real functions.
+ * mutex.c: pthread_mutex_*: normal, recursive, error-checking and adaptive ones of one process here;
+ * robust ones in mutexrobust.c; priority-protecting and process-shared ones in mutexreal.c.
  *
  * m->lock: 0 free, 1 held, 2 held and somebody may be queued on &m->lock, 3 held and, besides that,
  * somebody may be queued on &m->hand (a starving waiter, below). Others than the holder only raise
@@ -183,13 +183,17 @@ static int starve(struct pmutex *m, uint64_t deadline, bool relock)
 	}
 }
 
-/* 0, or what libc says only when it would wait: EINVAL, ETIMEDOUT. relock: a condition wait returns with the mutex, whatever comes. */
-COLD static int acquireslow(struct pmutex *m, clockid_t clk, const struct timespec *ts, bool relock)
+/*
+ * 0, or what libc says only when it would wait: EINVAL, ETIMEDOUT. take: 1, or 2 if others may be
+ * queued behind us, as after each wait. relock: a condition wait returns with the mutex, whatever
+ * comes.
+ */
+COLD static int acquireslow(struct pmutex *m, clockid_t clk, const struct timespec *ts, bool relock,
+			    uint32_t take)
 {
 	uint64_t deadline = 0, since = 0;
-	uint32_t take = 1; /* 2 once others may be queued behind us */
 
-	if (spin(m))
+	if (take == 1 && spin(m))
 		return 0;
 	if (ts != NULL) {
 		/* libc itself answers for a time before 1970, except where the kernel looks first. */
@@ -262,19 +266,6 @@ static inline void release(struct pmutex *m, uint32_t users)
 
 /* ---- the kinds ------------------------------------------------------------------------------ */
 
-/* As little as possible is marked: a lock that is free costs no handing over of the P. */
-COLD static int lockreal(pthread_mutex_t *mutex)
-{
-	int err = REAL(pthread_mutex_trylock)(mutex);
-
-	if (err != EBUSY)
-		return err;
-	entersyscallblock();
-	err = REAL(pthread_mutex_lock)(mutex);
-	exitsyscall();
-	return err;
-}
-
 static int lockkind(pthread_mutex_t *mutex, uint32_t users, clockid_t clk,
 		    const struct timespec *ts)
 {
@@ -292,7 +283,7 @@ static int lockkind(pthread_mutex_t *mutex, uint32_t users, clockid_t clk,
 		}
 	}
 	if (!tryacquire(m)) {
-		int err = acquireslow(m, clk, ts, users == 0);
+		int err = acquireslow(m, clk, ts, users == 0, 1);
 		if (err != 0)
 			return err;
 	}
@@ -304,7 +295,11 @@ static int lockkind(pthread_mutex_t *mutex, uint32_t users, clockid_t clk,
 
 __attribute__((noinline)) static int lockslow(pthread_mutex_t *mutex)
 {
-	return mutexours(pmutex(mutex)->kind) ? lockkind(mutex, 1, 0, NULL) : lockreal(mutex);
+	int kind = pmutex(mutex)->kind;
+
+	if (likely(mutexours(kind)))
+		return lockkind(mutex, 1, 0, NULL);
+	return mutexrobust(kind) ? robustlock(pmutex(mutex), 1, 0, NULL) : reallock(mutex);
 }
 
 /* No call in the usual path, so that it needs no stack frame. */
@@ -325,7 +320,7 @@ EXPORT int pthread_mutex_trylock(pthread_mutex_t *mutex)
 	struct pmutex *m = pmutex(mutex);
 
 	if (unlikely(!mutexours(m->kind)))
-		return REAL(pthread_mutex_trylock)(mutex);
+		return mutexrobust(m->kind) ? robusttrylock(m) : realtrylock(mutex);
 	if ((m->kind & KIND_TYPE) == PTHREAD_MUTEX_RECURSIVE && isowner(m)) {
 		if (m->count == UINT32_MAX)
 			return EAGAIN;
@@ -344,12 +339,11 @@ EXPORT int pthread_mutex_clocklock(pthread_mutex_t *mutex, clockid_t clk, const 
 {
 	if (!validclock(clk))
 		return EINVAL;
-	if (mutexours(pmutex(mutex)->kind))
+	int kind = pmutex(mutex)->kind;
+	if (likely(mutexours(kind)))
 		return lockkind(mutex, 1, clk, ts);
-	entersyscall();
-	int err = REAL(pthread_mutex_clocklock)(mutex, clk, ts);
-	exitsyscall();
-	return err;
+	return mutexrobust(kind) ? robustlock(pmutex(mutex), 1, clk, ts)
+				 : realclocklock(mutex, clk, ts);
 }
 
 EXPORT int pthread_mutex_timedlock(pthread_mutex_t *mutex, const struct timespec *ts)
@@ -374,9 +368,11 @@ static int unlockkind(pthread_mutex_t *mutex, uint32_t users)
 
 __attribute__((noinline)) static int unlockslow(pthread_mutex_t *mutex)
 {
-	if (mutexours(pmutex(mutex)->kind))
+	int kind = pmutex(mutex)->kind;
+
+	if (likely(mutexours(kind)))
 		return unlockkind(mutex, 1);
-	return REAL(pthread_mutex_unlock)(mutex);
+	return mutexrobust(kind) ? robustunlock(pmutex(mutex), 1) : realunlock(mutex);
 }
 
 EXPORT int pthread_mutex_unlock(pthread_mutex_t *mutex)
@@ -392,28 +388,67 @@ EXPORT int pthread_mutex_unlock(pthread_mutex_t *mutex)
 /* ---- around a condition wait ---------------------------------------------------------------- */
 
 /*
- * A real mutex whose kind has an owner is asked for it too: once we are queued on the condition
- * variable it is too late for an error. Process-shared normal ones have none to check.
+ * A mutex whose kind has an owner is asked for it too: once we are queued on the condition variable
+ * it is too late for an error. Plain ones have none to check.
  */
 int condmayunlock(pthread_mutex_t *mutex)
 {
 	struct pmutex *m = pmutex(mutex);
-	int type = m->kind & 0x7f;
+	int type = m->kind & KIND_TYPE;
 
-	if (type == PTHREAD_MUTEX_TIMED_NP || type == PTHREAD_MUTEX_ADAPTIVE_NP)
+	if (mutexrobust(m->kind))
+		return robustmine(m) ? 0 : EPERM;
+	if (!mutexours(m->kind))
+		return realmine(mutex) ? 0 : EPERM;
+	if (type != PTHREAD_MUTEX_RECURSIVE && type != PTHREAD_MUTEX_ERRORCHECK && (m->kind & KIND_PI) == 0)
 		return 0;
 	return isowner(m) ? 0 : EPERM;
 }
 
 int condunlock(pthread_mutex_t *mutex)
 {
-	return mutexours(pmutex(mutex)->kind) ? unlockkind(mutex, 0)
-					      : REAL(pthread_mutex_unlock)(mutex);
+	int kind = pmutex(mutex)->kind;
+
+	if (likely(mutexours(kind)))
+		return unlockkind(mutex, 0);
+	return mutexrobust(kind) ? robustunlock(pmutex(mutex), 0) : realunlock(mutex);
 }
 
-int condrelock(pthread_mutex_t *mutex)
+int condrelock(pthread_mutex_t *mutex, bool behind)
 {
-	return mutexours(pmutex(mutex)->kind) ? lockkind(mutex, 0, 0, NULL) : lockreal(mutex);
+	struct pmutex *m = pmutex(mutex);
+
+	if (unlikely(behind)) {
+		acquireslow(m, 0, NULL, true, 2);
+		if ((m->kind & KIND_TYPE) == PTHREAD_MUTEX_RECURSIVE)
+			m->count = 1;
+		own(m, 0);
+		return 0;
+	}
+	if (likely(mutexours(m->kind)))
+		return lockkind(mutex, 0, 0, NULL);
+	return mutexrobust(m->kind) ? robustlock(m, 0, 0, NULL) : reallock(mutex);
+}
+
+void *condmutex(pthread_mutex_t *mutex)
+{
+	return mutexours(pmutex(mutex)->kind) ? &pmutex(mutex)->lock : NULL;
+}
+
+/*
+ * Is the mutex, whose lock is `word`, held? Then see to it that its unlock looks at the queue. Under
+ * the lock of that queue: an unlock that comes after this waits for it.
+ */
+bool condheld(void *word)
+{
+	_Atomic uint32_t *lock = word;
+	uint32_t v = atomic_load_explicit(lock, memory_order_relaxed);
+
+	while (v == 1)
+		if (atomic_compare_exchange_weak_explicit(lock, &v, 2, memory_order_relaxed,
+							  memory_order_relaxed))
+			return true;
+	return v != 0;
 }
 
 ALIAS(__pthread_mutex_lock, pthread_mutex_lock);

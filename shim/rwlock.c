@@ -282,11 +282,12 @@ static __attribute__((noinline)) int wrlockslow(struct rwlock *rw, clockid_t clk
 			since = nanotime();
 		else if (!starving)
 			starving = more != 0 && nanotime() - since > STARVE_NS;
-		int err = starving
-			      ? futexwaitunlock(&rw->hand, NULL, wantstarve, rw, deadline,
-						FUTEX_WHY(WaitWrlock, offsetof(struct rwlock, hand)))
-			      : futexwaitunlock(&rw->wkey, NULL, wantwrite, rw, deadline,
-						FUTEX_WHY(WaitWrlock, offsetof(struct rwlock, wkey)));
+		int err =
+		    starving
+			? futexwaitunlock(&rw->hand, NULL, wantstarve, rw, deadline,
+					  FUTEX_WHY(WaitWrlock, offsetof(struct rwlock, hand)))
+			: futexwaitunlock(&rw->wkey, NULL, wantwrite, rw, deadline,
+					  FUTEX_WHY(WaitWrlock, offsetof(struct rwlock, wkey)));
 		more |= starving ? WSTARVE : WWAIT;
 		if (unlikely(err == -ETIMEDOUT || (err == -EINTR && goasync()))) {
 			wgiveup(rw);
@@ -335,21 +336,31 @@ static inline bool trywrite(struct rwlock *rw)
 	return true;
 }
 
-#define RWREAL(try, call)                                                                          \
+/*
+ * A process-shared one is libc's. It holds the writer's id, by which libc tells that somebody waits
+ * for itself, and what an unlock is to undo: of a kernel thread, for other processes compare it
+ * too.
+ */
+#define RWREAL(writes, try, call)                                                                  \
 	({                                                                                         \
+		bool id_ = (writes) || haskernelid();                                              \
+		if (id_)                                                                           \
+			kernelid();                                                                \
 		int err_ = try;                                                                    \
 		if (err_ == EBUSY) {                                                               \
 			entersyscallblock();                                                       \
 			err_ = call;                                                               \
 			exitsyscall();                                                             \
 		}                                                                                  \
+		if (id_)                                                                           \
+			kernelidend();                                                             \
 		err_;                                                                              \
 	})
 
 static __attribute__((noinline)) int rdlockother(pthread_rwlock_t *lock)
 {
 	if (rwlock(lock)->shared)
-		return RWREAL(REAL(pthread_rwlock_tryrdlock)(lock),
+		return RWREAL(false, REAL(pthread_rwlock_tryrdlock)(lock),
 			      REAL(pthread_rwlock_rdlock)(lock));
 	return rdlockslow(rwlock(lock), 0, NULL);
 }
@@ -366,7 +377,7 @@ EXPORT int pthread_rwlock_tryrdlock(pthread_rwlock_t *lock)
 	struct rwlock *rw = rwlock(lock);
 
 	if (unlikely(rw->shared))
-		return REAL(pthread_rwlock_tryrdlock)(lock);
+		return RWREAL(false, REAL(pthread_rwlock_tryrdlock)(lock), EBUSY);
 	if (likely(tryread(rw)))
 		return 0;
 	for (uint32_t s = state(rw); rmaytake(rw, s);) {
@@ -384,7 +395,7 @@ EXPORT int pthread_rwlock_clockrdlock(pthread_rwlock_t *lock, clockid_t clk,
 	if (!validclock(clk) || !validnsec(ts))
 		return EINVAL;
 	if (unlikely(rwlock(lock)->shared))
-		return RWREAL(REAL(pthread_rwlock_tryrdlock)(lock),
+		return RWREAL(false, REAL(pthread_rwlock_tryrdlock)(lock),
 			      REAL(pthread_rwlock_clockrdlock)(lock, clk, ts));
 	return tryread(rwlock(lock)) ? 0 : rdlockslow(rwlock(lock), clk, ts);
 }
@@ -397,7 +408,7 @@ EXPORT int pthread_rwlock_timedrdlock(pthread_rwlock_t *lock, const struct times
 static __attribute__((noinline)) int wrlockother(pthread_rwlock_t *lock)
 {
 	if (rwlock(lock)->shared)
-		return RWREAL(REAL(pthread_rwlock_trywrlock)(lock),
+		return RWREAL(true, REAL(pthread_rwlock_trywrlock)(lock),
 			      REAL(pthread_rwlock_wrlock)(lock));
 	return wrlockslow(rwlock(lock), 0, NULL);
 }
@@ -414,7 +425,7 @@ EXPORT int pthread_rwlock_trywrlock(pthread_rwlock_t *lock)
 	struct rwlock *rw = rwlock(lock);
 
 	if (unlikely(rw->shared))
-		return REAL(pthread_rwlock_trywrlock)(lock);
+		return RWREAL(true, REAL(pthread_rwlock_trywrlock)(lock), EBUSY);
 	if (likely(trywrite(rw)))
 		return 0;
 	for (uint32_t s = state(rw); wmaytake(s);)
@@ -431,7 +442,7 @@ EXPORT int pthread_rwlock_clockwrlock(pthread_rwlock_t *lock, clockid_t clk,
 	if (!validclock(clk) || !validnsec(ts))
 		return EINVAL;
 	if (unlikely(rwlock(lock)->shared))
-		return RWREAL(REAL(pthread_rwlock_trywrlock)(lock),
+		return RWREAL(true, REAL(pthread_rwlock_trywrlock)(lock),
 			      REAL(pthread_rwlock_clockwrlock)(lock, clk, ts));
 	return trywrite(rwlock(lock)) ? 0 : wrlockslow(rwlock(lock), clk, ts);
 }
@@ -447,7 +458,7 @@ static __attribute__((noinline)) int unlockslow(pthread_rwlock_t *lock)
 	struct rwlock *rw = rwlock(lock);
 
 	if (rw->shared)
-		return REAL(pthread_rwlock_unlock)(lock);
+		return RWREAL(false, REAL(pthread_rwlock_unlock)(lock), EBUSY);
 	if ((state(rw) & WHELD) == 0) {
 		rrelease(rw, 1);
 	} else {

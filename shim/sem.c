@@ -7,11 +7,18 @@
  * learns whether to wake from the same instruction that lets a waiter go on, and
  * does not touch the object afterwards: the waiter may destroy it.
  *
- * No lost wake-up. A waiter counts itself, then waits only if the value is 0 when it is queued; a
- * post raises the value, then wakes if somebody is counted. The count falls only together with a
- * decrement of the value or when its waiter gives up. Every post while somebody is counted wakes
- * one, so a value that a passer-by takes costs the woken waiter another turn, never a post. A
- * waiter that times out, is interrupted or cancelled was not woken by that post: it swallows none.
+ * No lost wake-up. A waiter counts itself, then waits only if the value is 0 when it is queued. A
+ * post while somebody is counted raises the value and wakes one under the queue's lock (futexhand),
+ * so a waiter that comes meanwhile sees the new value. The count falls only together with a
+ * decrement of the value, or when its waiter gives up or is given a post. Every post while somebody
+ * is counted wakes one, so a value that a passer-by takes costs the woken waiter another turn,
+ * never a post. A waiter that times out, is interrupted or cancelled was not woken by that post: it
+ * swallows none.
+ *
+ * Bounded waiting. A post that finds the first in the queue to have been overtaken 1 ms ago or
+ * longer is given to it, and the value is not raised: nobody can pass by. Who was overtaken goes to
+ * the end of the queue; each post takes one off its front, so it is at the front again after as
+ * many posts as there were waiters.
  *
  * Process-shared and named ones (private != 0) go to the real functions.
  */
@@ -31,6 +38,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "value is the low half
 
 #define WAITER ((uint64_t)1 << 32)
 
+enum { STARVE_NS = 1000000 };
+
 static inline bool trytake(struct sem *s)
 {
 	uint64_t d = atomic_load_explicit(&s->data, memory_order_relaxed);
@@ -48,6 +57,7 @@ static __attribute__((noinline)) int semwait(struct sem *s, clockid_t clk,
 {
 	uint64_t deadline = ts != NULL ? absdeadline(clk, ts) : 0;
 	uint64_t d = atomic_fetch_add_explicit(&s->data, WAITER, memory_order_relaxed) + WAITER;
+	uint64_t since = 0;
 	int err;
 
 	for (;;) {
@@ -56,12 +66,17 @@ static __attribute__((noinline)) int semwait(struct sem *s, clockid_t clk,
 								  memory_order_acquire,
 								  memory_order_relaxed))
 				return 0;
-		err = futexwait(&s->value, 0, deadline, FUTEX_INTR | FUTEX_POINT | FUTEX_WHY(WaitSem, 0));
-		if (err == -ETIMEDOUT || err == -EINTR)
+		err = futexwaithand(&s->value, 0, 0, since, deadline,
+				    FUTEX_INTR | FUTEX_POINT | FUTEX_WHY(WaitSem, 0));
+		if (err == 1 || err == -ETIMEDOUT || err == -EINTR)
 			break;
 		d = atomic_load_explicit(&s->data, memory_order_relaxed);
+		if ((uint32_t)d == 0 && since == 0)
+			since = nanotime();
 	}
 	atomic_fetch_sub_explicit(&s->data, WAITER, memory_order_relaxed);
+	if (err == 1)
+		return 0;
 	if (err == -EINTR)
 		pthread_testcancel();
 	errno = -err;
@@ -127,7 +142,20 @@ EXPORT int sem_trywait(sem_t *sem)
 	return -1;
 }
 
-/* Async-signal-safe: a compare-and-swap, and futexwake(). */
+/* Whose waiters are not old enough to be given the post. Under their queue's lock. */
+static void raisevalue(void *arg)
+{
+	struct sem *s = arg;
+	uint64_t d = atomic_load_explicit(&s->data, memory_order_relaxed);
+
+	/* Full: it was not a moment ago, and somebody waits. The post is lost on nobody. */
+	while ((uint32_t)d != SEM_VALUE_MAX)
+		if (atomic_compare_exchange_weak_explicit(&s->data, &d, d + 1, memory_order_release,
+							  memory_order_relaxed))
+			return;
+}
+
+/* Async-signal-safe: a compare-and-swap, and futexhand(). */
 EXPORT int sem_post(sem_t *sem)
 {
 	struct sem *s = (struct sem *)sem;
@@ -140,9 +168,11 @@ EXPORT int sem_post(sem_t *sem)
 			errno = EOVERFLOW;
 			return -1;
 		}
+		if (unlikely(d >> 32 != 0)) {
+			futexhand(&s->value, STARVE_NS, raisevalue, s);
+			return 0;
+		}
 	} while (!atomic_compare_exchange_weak_explicit(&s->data, &d, d + 1, memory_order_release,
 							memory_order_relaxed));
-	if (unlikely(d >> 32 != 0))
-		futexwake(&s->value, 1);
 	return 0;
 }

@@ -48,7 +48,14 @@ _Static_assert(offsetof(pthread_mutex_t, __data.__list) == offsetof(struct pmute
  * bits set. A private priority-inheriting one is ours too: Gs have no priorities to inherit, and
  * the kernel would look for the owner's tid among its own threads.
  */
-enum { KIND_TYPE = 3, KIND_PI = 0x20, KIND_ELISION = 0x300 };
+enum {
+	KIND_TYPE = 3,
+	KIND_ROBUST = 0x10,
+	KIND_PI = 0x20,
+	KIND_PROTECT = 0x40,
+	KIND_SHARED = 0x80,
+	KIND_ELISION = 0x300
+};
 static inline bool mutexnormal(int kind)
 {
 	return (kind & ~KIND_ELISION) == PTHREAD_MUTEX_TIMED_NP;
@@ -58,10 +65,42 @@ static inline bool mutexours(int kind)
 	return (kind & ~(KIND_TYPE | KIND_PI | KIND_ELISION)) == 0;
 }
 
+/* Ours, in another way: mutexrobust.c */
+static inline bool mutexrobust(int kind)
+{
+	return (kind & ~(KIND_TYPE | KIND_PI | KIND_ELISION)) == KIND_ROBUST;
+}
+/* Of those which are not ours: some word holds a kernel thread's id. */
+static inline bool mutexhasid(int kind)
+{
+	return kind >= 0 && ((kind & (KIND_ROBUST | KIND_PI | KIND_PROTECT)) != 0 ||
+			     (kind & KIND_TYPE) == PTHREAD_MUTEX_RECURSIVE ||
+			     (kind & KIND_TYPE) == PTHREAD_MUTEX_ERRORCHECK);
+}
+
+/* users: 1, or 0 around a condition wait; ts nil: no time-out. mutexrobust.c */
+int robustlock(struct pmutex *m, uint32_t users, clockid_t clk, const struct timespec *ts);
+int robusttrylock(struct pmutex *m);
+int robustunlock(struct pmutex *m, uint32_t users);
+int robustconsistent(struct pmutex *m);
+bool robustmine(struct pmutex *m);
+
+/* mutexreal.c */
+int reallock(pthread_mutex_t *mutex);
+int realtrylock(pthread_mutex_t *mutex);
+int realclocklock(pthread_mutex_t *mutex, clockid_t clk, const struct timespec *ts);
+int realunlock(pthread_mutex_t *mutex);
+bool realmine(pthread_mutex_t *mutex); /* may the caller unlock it? */
+
+/* condreal.c: ts nil: no time-out */
+int condreal(pthread_cond_t *c, pthread_mutex_t *mutex, clockid_t clk, const struct timespec *ts);
+
 /* mutex.c, for cond.c: unlock and lock again around a wait; nusers stays as it is. */
 int condmayunlock(pthread_mutex_t *mutex); /* EPERM before anything has happened, or 0 */
 int condunlock(pthread_mutex_t *mutex);
-int condrelock(pthread_mutex_t *mutex);
+int condrelock(pthread_mutex_t *mutex, bool behind); /* behind: others are queued for it */
+void *condmutex(pthread_mutex_t *mutex); /* where futexbroadcast() may move a waiter; nil: nowhere */
+bool condheld(void *mutex);		 /* its held() */
 
 /*
  * The caller's tid, as its struct pthread has it. tidoffset is 0 until tidslow() has asked libc
