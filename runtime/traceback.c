@@ -21,38 +21,35 @@ static bool inlib(uintptr_t pc)
 	return pc >= sigs.textlo && pc < sigs.texthi;
 }
 
-/* The frames from u on; of the library's own at the beginning only the last, the function that the program called. */
+/*
+ * The frames from u on. Unless all: of the library's own at the beginning only the last, the function that the program
+ * called; or none, if they are on top of a signal's frame: then the G was preempted.
+ */
 static void frames(struct out *o, struct uregs *u, bool all)
 {
-	uintptr_t kept = 0;
-	int n = 0;
+	static uintptr_t pc[4 * MAXFRAMES];
+	static bool exact[4 * MAXFRAMES];
+	int n = 0, from = 0;
 
-	for (int i = 0; i < 4 * MAXFRAMES && n < MAXFRAMES; i++) {
-		uintptr_t pc = u->r[16] - (u->exact ? 0 : 1);
-		bool lib = inlib(pc);
-		if (kept != 0 && !lib) {
-			outf(o, "    #%d ", n++);
-			unwindname(o, kept, false);
-			outf(o, "\n");
-			kept = 0;
-		}
-		if (lib && n == 0 && !all) {
-			kept = u->r[16];
-		} else if (!lib || all) {
-			outf(o, "    #%d ", n++);
-			unwindname(o, u->r[16], u->exact);
-			outf(o, "\n");
-		}
-		if (!unwindstep(u)) {
-			if (n == 0 && kept != 0) {
-				outf(o, "    #0 ");
-				unwindname(o, kept, false);
-				outf(o, "\n");
-			}
-			return;
-		}
+	do {
+		pc[n] = u->r[16];
+		exact[n] = u->exact;
+	} while (++n < (int)nelem(pc) && unwindstep(u));
+	while (from < n && !all && inlib(pc[from] - !exact[from]))
+		from++;
+	if (from + 1 < n && from > 0 && exact[from + 1]) /* the library's, then the kernel's */
+		from++;
+	else if (from > 0)
+		from--;
+	while (!all && n > from + 1 && inlib(pc[n - 1])) /* gostart() */
+		n--;
+	for (int i = from; i < n && i - from < MAXFRAMES; i++) {
+		outf(o, "    #%d ", i - from);
+		unwindname(o, pc[i], exact[i]);
+		outf(o, "\n");
 	}
-	outf(o, "    ...\n");
+	if (n - from > MAXFRAMES)
+		outf(o, "    ...\n");
 }
 
 /* A parked G's registers are on its stack: control words, r15, r14, r13, r12, rbx, rbp, return address. */

@@ -212,7 +212,8 @@ static struct module *moduleof(uintptr_t pc)
 
 /* ---- names: exported ones are in memory, for others the file is looked at ----------------------- */
 
-static bool exported(struct out *o, const struct module *m, uintptr_t off)
+/* off: to look for; more: to what is told. */
+static bool exported(struct out *o, const struct module *m, uintptr_t off, unsigned more)
 {
 	char name[64];
 	Elf64_Sym sym[64];
@@ -225,7 +226,7 @@ static bool exported(struct out *o, const struct module *m, uintptr_t off)
 			if (sym[k].st_shndx == SHN_UNDEF || off - sym[k].st_value >= sym[k].st_size)
 				continue;
 			name[peeksome(m->strtab + sym[k].st_name, name, sizeof(name) - 1)] = 0;
-			outf(o, "%s+0x%lx  ", name, (unsigned long)(off - sym[k].st_value));
+			outf(o, "%s+0x%lx  ", name, (unsigned long)(off + more - sym[k].st_value));
 			return true;
 		}
 	}
@@ -266,7 +267,7 @@ static void symbols(struct module *m)
 	}
 }
 
-static bool local(struct out *o, struct module *m, uintptr_t off)
+static bool local(struct out *o, struct module *m, uintptr_t off, unsigned more)
 {
 	if (!m->looked)
 		symbols(m);
@@ -277,7 +278,7 @@ static bool local(struct out *o, struct module *m, uintptr_t off)
 		size_t n = strnlen(m->strings + s->st_name, m->strsize - s->st_name);
 		for (size_t k = 0; k < n && k < 64; k++)
 			outf(o, "%c", m->strings[s->st_name + k]);
-		outf(o, "+0x%lx  ", (unsigned long)(off - s->st_value));
+		outf(o, "+0x%lx  ", (unsigned long)(off + more - s->st_value));
 		return true;
 	}
 	return false;
@@ -292,8 +293,8 @@ void unwindname(struct out *o, uintptr_t pc, bool exact)
 		outf(o, "0x%lx", (unsigned long)pc);
 		return;
 	}
-	if (!exported(o, m, pc - m->base - !exact))
-		local(o, m, pc - m->base - !exact);
+	if (!exported(o, m, pc - m->base - !exact, !exact))
+		local(o, m, pc - m->base - !exact, !exact);
 	outf(o, "%s+0x%lx", m->name, (unsigned long)(pc - m->base)); /* as addr2line wants it */
 }
 

@@ -31,6 +31,7 @@ struct entry {
 	long owner; /* index of the entry that holds what it waits for, or that it joins; NONE */
 	char detail[160]; /* of the object: who holds it, how much is left of it */
 	uint64_t ns;	  /* it has waited */
+	uint64_t left;	  /* until its time-out */
 };
 
 static struct {
@@ -38,7 +39,6 @@ static struct {
 	struct snapshot *s;
 	struct entry *e;
 	size_t n;
-	uint64_t now;
 	bool json, group, all, nostack;
 	size_t depth;
 } d = {.depth = 64};
@@ -264,8 +264,10 @@ static void look(struct entry *e, struct frame *frames)
 			kernelstate(d.t, e->mtid, &e->ks);
 	}
 	bool incall = e->ks.state != 0 && e->ks.state != 'R' && e->ks.sp != 0;
+	uint64_t now = monotonic();
 	if (g->status == STATE_WAITING || g->status == STATE_SYSCALL)
-		e->ns = g->waitsince != 0 && d.now > g->waitsince ? d.now - g->waitsince : 0;
+		e->ns = g->waitsince != 0 && now > g->waitsince ? now - g->waitsince : 0;
+	e->left = g->when > now ? g->when - now : 0;
 	if (onfd(g))
 		e->fd = (int)g->waitobj;
 	else if (incall)
@@ -395,7 +397,7 @@ static void printstate(const struct entry *e)
 	if (*e->detail)
 		printf(" %s", e->detail);
 	if (g->status == STATE_WAITING && g->when != 0)
-		printf(", until %s from now", duration(g->when > d.now ? g->when - d.now : 0));
+		printf(", until %s from now", duration(e->left));
 	if (e->mtid != 0 && (g->status == STATE_RUNNING || g->status == STATE_SYSCALL))
 		printf(", on m%d (kernel thread %d)", e->mid, e->mtid);
 	if (g->lockedm != 0)
@@ -526,7 +528,7 @@ static void jsonentry(const struct entry *e)
 		printf(",\"reason\":");
 		jstring(stdout, word(&d.t->reasons, g->reason));
 		if (g->when != 0)
-			printf(",\"left_ns\":%" PRIu64, g->when > d.now ? g->when - d.now : 0);
+			printf(",\"left_ns\":%" PRIu64, e->left);
 	}
 	if (g->status == STATE_WAITING || g->status == STATE_SYSCALL)
 		printf(",\"since_ns\":%" PRIu64, e->ns);
@@ -627,7 +629,6 @@ static void collect(uint64_t only)
 	static struct frame frames[MAXDEPTH + INSIDES];
 
 	d.s = snapshot(d.t, true);
-	d.now = d.s->when;
 	d.e = xcalloc(d.s->ng, sizeof(*d.e));
 	for (size_t i = 0; i < d.s->ng; i++) {
 		struct ginfo *g = &d.s->g[i];

@@ -169,7 +169,7 @@ uint64_t dynsym(const struct target *t, const struct map *m, const char *name);
 /* ---- unwind.c -------------------------------------------------------------------------------- */
 struct frame {
 	uint64_t pc;
-	bool signal; /* interrupted here: what is above is the kernel's frame */
+	bool signal; /* the kernel's frame: what is below was interrupted by a signal */
 	struct module *mod;
 	const struct sym *sym;
 };

@@ -209,6 +209,15 @@ static unw_addr_space_t space(void)
 	return as;
 }
 
+/* The kernel's way back from a handler: mov $15, %rax; syscall. libunwind flags the frame behind it. */
+static bool trampoline(const struct target *t, uint64_t pc)
+{
+	static const unsigned char code[] = {0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05};
+	unsigned char at[sizeof(code)];
+
+	return peek(t, pc, at, sizeof(at)) && memcmp(at, code, sizeof(at)) == 0;
+}
+
 /* Module and name of a frame's function; found once for each address. */
 static void naming(struct target *t, struct frame *f, bool exact)
 {
@@ -216,6 +225,7 @@ static void naming(struct target *t, struct frame *f, bool exact)
 		uint64_t pc;
 		struct module *mod;
 		const struct sym *sym;
+		bool signal;
 	} known[8192];
 	/* A return address may be the first byte of the next function: look at the call. */
 	uint64_t pc = exact ? f->pc : f->pc - 1;
@@ -225,9 +235,11 @@ static void naming(struct target *t, struct frame *f, bool exact)
 		known[slot].pc = pc;
 		known[slot].mod = moduleof(t, pc);
 		known[slot].sym = known[slot].mod ? symof(t, known[slot].mod, pc) : NULL;
+		known[slot].signal = trampoline(t, f->pc);
 	}
 	f->mod = known[slot].mod;
 	f->sym = known[slot].sym;
+	f->signal = known[slot].signal;
 }
 
 size_t unwind(struct target *t, const struct unwinder *u, struct frame *out, size_t max)
@@ -249,7 +261,7 @@ size_t unwind(struct target *t, const struct unwinder *u, struct frame *out, siz
 		/* Nonsense, from code without unwind tables. */
 		if (n > 0 && sp <= last && !out[n - 1].signal && sp >= u->lo && sp < u->hi)
 			break;
-		out[n] = (struct frame){.pc = pc, .signal = unw_is_signal_frame(&c) > 0};
+		out[n] = (struct frame){.pc = pc};
 		naming(t, &out[n], exact);
 		if (out[n].mod == NULL && n > 0)
 			break;
