@@ -138,11 +138,12 @@ static int ask(struct m *mp, uint32_t seq, int32_t pid, int32_t self)
 		atomic_store(&mp->xiddone, seq);
 		return 0;
 	}
-	if (mp->xidtold == seq)
+	if (mp->xidtold == seq && mp->xidtid == tid) /* its struct m may have been another's */
 		return SC3(SYS_tgkill, pid, tid, 0) == -ESRCH ? 0 : 1;
 	if (!tell(mp, pid, tid))
 		return SC3(SYS_tgkill, pid, tid, 0) == -ESRCH ? 0 : 1;
 	mp->xidtold = seq;
+	mp->xidtid = tid;
 	return 2;
 }
 

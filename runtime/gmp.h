@@ -85,6 +85,14 @@ _Noreturn void goexitraw(int status);
  */
 int lockosthread(void);
 void unlockosthread(void);
+/*
+ * The same for good, because the caller is about to change what new threads inherit from their creator (niceness,
+ * capabilities, namespaces): from now on pthread_create() by it, which asks ownsthread(), must be libc's.
+ * True: it was not so before; disownthread() takes it back if the change failed.
+ */
+bool ownthread(void);
+void disownthread(void);
+bool ownsthread(void);
 /* The kernel id of the thread gp is bound to; 0: it is not bound. Racy for another G than the caller. any thread */
 int golockedtid(const struct g *gp);
 /*

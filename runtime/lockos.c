@@ -18,6 +18,9 @@
  * has been idle for long (sysmon.c, retirem). Unlike Go both are given back: the struct m, its stack and TCB go to
  * sched.mdead and are used again once the kernel thread is gone (CLONE_CHILD_CLEARTID clears mp->exited).
  *
+ * Some of those attributes are inherited by threads. So a G that has changed one is bound for good (ownthread()), and the
+ * threads which it creates are kernel threads of libc's; and no bound M makes Ms (newmwaiting() in proc.c).
+ *
  * Never ends: the process's first kernel thread (its end leaves /proc/self/exe and maps unreadable), and one that has
  * forked (PR_SET_PDEATHSIG in its children fires at its end). They sleep for good, or stay idle.
  *
@@ -43,8 +46,33 @@ int lockosthread(void)
 	return tid;
 }
 
+bool ownthread(void)
+{
+	struct g *gp = getg();
+
+	if (gp == NULL || gp->owns)
+		return false;
+	lockosthread();
+	gp->owns = true;
+	return true;
+}
+
+void disownthread(void)
+{
+	getg()->owns = false;
+	unlockosthread();
+}
+
+bool ownsthread(void)
+{
+	struct g *gp = getg();
+
+	return gp != NULL && gp->owns;
+}
+
 static void unbind(struct m *mp, struct g *gp)
 {
+	gp->owns = false;
 	gp->nlocked = 0;
 	gp->lockedm = NULL;
 	mp->lockedg = NULL;
@@ -151,6 +179,7 @@ struct m *mreuse(void)
 /* The bound G that ran here has ended: so does the M. On g0, with a P. */
 noreturn void goexitlocked(struct m *mp, struct g *gp)
 {
+	mp->retired = true; /* it must not make Ms on its way out: plain() */
 	unbind(mp, gp);
 	if (unlikely(gp->robustleft)) {
 		mp->dyingg = gp;

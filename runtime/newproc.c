@@ -182,7 +182,7 @@ int newproc(const struct newattr *attr, void *(*fn)(void *), void *arg, uintptr_
 	atomic_store_explicit(&gp->joinstate, attr->detached ? Detached : Joinable, memory_order_relaxed);
 	gostartcall(gp, gp->stack.hi);
 	countone(mp ? mp->p : NULL, CountCreated);
-	atomic_fetch_add_explicit(&sched.ngs, 1, memory_order_relaxed);
+	gcountup();
 	atomic_store_explicit(&gp->status, Gwaiting, memory_order_relaxed);
 	*thread = (uintptr_t)gp->tcb;
 	goready(gp);

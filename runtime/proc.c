@@ -37,6 +37,7 @@
 
 struct sched sched = {.lastpoll = 1};
 void (*libcexit)(int);
+_Atomic uint32_t *libcnthreads;
 struct p **allp;
 int32_t gomaxprocs;
 
@@ -329,6 +330,34 @@ static bool givepoller(struct p *pp, bool spinning)
 }
 
 /*
+ * A new kernel thread inherits what the kernel keeps by thread from the one that makes it. Who may have changed
+ * that (a bound M, a thread which is no M) does not make Ms: sysmon does it in its stead, as Go's template thread.
+ */
+static bool plain(void)
+{
+	struct g *gp = getg();
+
+	return gp != NULL && gp->m->lockedg == NULL && !gp->m->retired;
+}
+
+/* sysmon: the Ms that others want. */
+void newmwaiting(void)
+{
+	struct p *pp, *next;
+
+	if (likely(atomic_load_explicit(&sched.newmq, memory_order_relaxed) == NULL))
+		return;
+	lock(&sched.lock);
+	pp = atomic_load(&sched.newmq);
+	atomic_store(&sched.newmq, NULL);
+	unlock(&sched.lock);
+	for (; pp != NULL; pp = next) {
+		next = pp->link;
+		startm(pp, pp->newspin);
+	}
+}
+
+/*
  * Runs an M on pp (nil: on an idle P, if there is one). spinning: the caller has counted the M
  * in nmspinning already. Any thread; pp is owned by the caller.
  *
@@ -354,6 +383,15 @@ void startm(struct p *pp, bool spinning)
 	}
 	if (atomic_load(&sched.nm) >= gomaxprocs + 2 && givepoller(pp, spinning))
 		return;
+	if (!plain()) {
+		pp->newspin = spinning;
+		lock(&sched.lock);
+		pp->link = atomic_load(&sched.newmq);
+		atomic_store(&sched.newmq, pp);
+		unlock(&sched.lock);
+		sysmonkick();
+		return;
+	}
 	if (!newm(pp, spinning)) {
 		/* Thieves look at idle Ps too, and so does every M before it sleeps; one that has gone to sleep in the
 		 * netpoller meanwhile is woken. */
@@ -1108,6 +1146,24 @@ static noreturn void goexit0(struct g *gp)
 	schedule(mp);
 }
 
+/*
+ * libc counts its threads, and calls exit(0) when the last ends. All Gs together are one of them, as main is when the
+ * pool starts.
+ */
+void gcountup(void)
+{
+	if (unlikely(atomic_fetch_add(&sched.ngs, 1) == 0) && libcnthreads != NULL)
+		atomic_fetch_add(libcnthreads, 1);
+}
+
+/* True: the caller is the process's last thread. */
+static bool gcountdown(void)
+{
+	if (likely(atomic_fetch_sub(&sched.ngs, 1) != 1))
+		return false;
+	return libcnthreads == NULL || atomic_fetch_sub(libcnthreads, 1) == 1;
+}
+
 static noreturn void goexit1(struct g *gp)
 {
 	struct m *mp = exitforeign();
@@ -1123,7 +1179,7 @@ static noreturn void goexit1(struct g *gp)
 noreturn void goexit(struct g *gp)
 {
 	/* The last thread's end is the process's: atexit handlers and all, as program code. */
-	if (atomic_fetch_sub(&sched.ngs, 1) == 1) {
+	if (gcountdown()) {
 		if (atomic_load(&sched.exitedraw))
 			SC1(SYS_exit_group, 0);
 		libcexit(0);
@@ -1138,7 +1194,7 @@ noreturn void goexitraw(int status)
 	tlsdrop(gp);
 	gp->retval = NULL;
 	atomic_store(&sched.exitedraw, true);
-	if (atomic_fetch_sub(&sched.ngs, 1) == 1)
+	if (gcountdown())
 		SC1(SYS_exit_group, status); /* the last one's counts, since Linux 6.0 */
 	goexit1(gp);
 }

@@ -117,6 +117,7 @@ struct g {
 	_Atomic uint32_t joinstate;
 	void *unwindbuf;    /* gexit.c: bottom frame's jump buffer for forced unwinds */
 	struct m *lockedm;  /* bound to that M, nil: to none. lockos.c */
+	bool owns;	    /* owner: bound for good, with attributes which its threads inherit */
 	uint32_t nlocked;   /* owner: lockosthread() less unlockosthread() */
 	int kernelid;	    /* owner: that of the M it is bound to for the sake of mutexes, or 0. robust.c */
 	bool robustleft;    /* its M must end before it is dead */
@@ -172,7 +173,8 @@ struct m {
 	void (*mstartfn)(void);
 	_Atomic uint32_t call;	/* marked system calls: a number, and INCALL while in one. Own thread writes, sysmon reads */
 	_Atomic uint32_t xiddone; /* allthreads.c: the call which its thread has made last */
-	uint32_t xidtold;	  /* and that it was told to make; under xid.lock */
+	uint32_t xidtold;	  /* and that the thread xidtid was told to make; under xid.lock */
+	int32_t xidtid;
 };
 enum { INCALL = 1 };
 
@@ -226,7 +228,8 @@ struct p {
 	int64_t lasthog;	      /* cputicks when it last ran a G from sched.hogq; owner only */
 	_Atomic int64_t lastkick;     /* cputicks of the last sysmonkick(); by whoever has it, or thinks so */
 	_Atomic uint32_t backlog;     /* queued Gs that outlast a wake-up; sysmon writes, owner reads */
-	struct p *link;		      /* idle list; under sched.lock */
+	struct p *link;		      /* idle list, sched.newmq; under sched.lock */
+	bool newspin;		      /* on sched.newmq: as in startm() */
 	struct m *m;		      /* racy back link, for dumps */
 
 	/* run queue: head by CAS from anyone, tail by the owner */
@@ -383,6 +386,7 @@ struct sched {
 	_Atomic int32_t ndying; /* of them with a G that ends after them */
 	_Atomic int32_t nm; /* Ms that exist */
 	_Atomic int32_t nlockedm; /* of them bound to a G */
+	struct p *_Atomic newmq; /* Ps that wait for sysmon to make an M; written under the lock */
 	_Atomic uint32_t mgen; /* +1 with each M that is about to begin */
 	_Atomic int32_t nmspinning;
 	_Atomic int32_t needspinning;
@@ -420,6 +424,7 @@ extern struct sched sched;
 extern struct p **allp;
 extern int32_t gomaxprocs;
 extern void (*libcexit)(int); /* libc's exit() */
+extern _Atomic uint32_t *libcnthreads; /* its count of threads, or nil */
 
 /* Counts one of c (n of them) for pp, which the caller owns; nil: for nobody. */
 static inline void countn(struct p *pp, enum counter c, uint64_t n)
@@ -501,10 +506,12 @@ bool parkclaim(struct g *gp, uint64_t ticket, enum wakereason r, bool *parked);
 bool gowake(struct g *gp, uint64_t ticket, enum wakereason r); /* parkclaim + goready. any thread */
 void goready(struct g *gp);   /* Gwaiting -> Grunnable, soon on this P. any thread */
 void goreadylast(struct g *gp); /* the same, behind those already queued */
+void gcountup(void); /* one G more */
 noreturn void goexit(struct g *gp);
 noreturn void schedule(struct m *mp);
 void injectglist(struct g *list, int32_t n); /* linked by schedlink, all Gwaiting. any thread */
 void startm(struct p *pp, bool spinning);
+void newmwaiting(void);
 void wakep(void);
 void handoffp(struct p *pp);
 bool retakep(struct p *pp, uint64_t seen);

@@ -91,6 +91,7 @@ static int start(void)
 		return refuse("a thread made by clone() shares main's TLS", -EBUSY);
 	timeinit();
 	libcexit = (void (*)(int))libcsym("exit");
+	libcnthreads = libcown("__nptl_nthreads");
 	if (libcexit == NULL)
 		return refuse("libc has no exit", -ENOSYS);
 	if (!archinit(debug.fsbase))
@@ -232,6 +233,7 @@ static void forget(struct g *gp, void *arg)
 	gp->m = NULL;
 	gp->lockedm = NULL;
 	gp->nlocked = 0;
+	gp->owns = false;
 	gp->timer.pp = NULL;
 }
 
@@ -264,6 +266,7 @@ void forkchild(void)
 	atomic_store(&sched.nlockedm, 0);
 	atomic_store(&sched.ndying, 0);
 	atomic_store(&sched.allms, NULL);
+	atomic_store(&sched.newmq, NULL);
 	atomic_store(&sched.nm, 0);
 	atomic_store(&sched.nmspinning, 0);
 	for (int i = 0; i < NCOUNTER; i++)
@@ -280,6 +283,7 @@ void forkchild(void)
 		gp->lockedm = NULL; /* what was bound to its thread is this process's only thread now */
 		gp->nlocked = 0;
 		gp->kernelid = 0;
+		gp->owns = false;
 		gp->timer.pp = NULL;
 		atomic_store(&gp->timer.when, 0);
 		tlsmain(gp, true);

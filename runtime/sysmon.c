@@ -392,6 +392,7 @@ static noreturn void sysmon(void)
 		uint64_t now = setnow(nanotime()), nagns = sysmonsigs(), deadns = lastrites();
 		if (deadns != 0 && (nagns == 0 || nagns > deadns))
 			nagns = deadns;
+		newmwaiting();
 		int32_t idle = atomic_load(&sched.npidle);
 		if (idle == gomaxprocs) {
 			rest = nagns ? 0 : rest + 1;

@@ -6,35 +6,11 @@
  * so our prepare handler runs last and our child handler first, and libc's own callers of fork are covered as well.
  */
 #include "io.h"
-#include <stdarg.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 
 __attribute__((constructor)) static void init(void)
 {
 	pthread_atfork(forkprepare, forkparent, forkchild);
-}
-
-/* A thread's name is the G's, not that of the kernel thread which happens to run it. */
-EXPORT int prctl(int op, ...)
-{
-	unsigned long a[4];
-	va_list ap;
-
-	va_start(ap, op);
-	for (int i = 0; i < 4; i++)
-		a[i] = va_arg(ap, unsigned long);
-	va_end(ap);
-	struct g *gp = getg();
-	if (gp != NULL && op == PR_SET_NAME) {
-		gosetname(gp, (const char *)a[0]);
-		return 0;
-	}
-	if (gp != NULL && op == PR_GET_NAME) {
-		gogetname(gp, (char *)a[0]);
-		return 0;
-	}
-	return REAL(prctl)(op, a[0], a[1], a[2], a[3]);
 }
 
 EXPORT pid_t wait4(pid_t pid, int *status, int options, struct rusage *ru)

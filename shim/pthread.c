@@ -74,7 +74,7 @@ EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 	if (schedinit() != 0)
 		return REAL(pthread_create)(thread, attr, fn, arg);
 	syscallstart();
-	if (attr != NULL && wantskernel(attr))
+	if ((attr != NULL && wantskernel(attr)) || ownsthread())
 		return REAL(pthread_create)(thread, attr, fn, arg);
 	if (attr != NULL)
 		takeattr(&na, attr);

@@ -553,9 +553,13 @@ long gosyscall(long n, long a, long b, long c, long d, long e, long f)
 	case SYS_getrandom:
 		return MARKED(REALSYSCALL());
 	default:
-		if (getg() != NULL && ofthread(n, &a, &b))
-			lockosthread();
-		break;
+		if (getg() == NULL || !ofthread(n, &a, &b))
+			break;
+		bool new = ownthread();
+		r = REALSYSCALL();
+		if (r < 0 && new)
+			disownthread();
+		return r;
 	}
 	return REALSYSCALL();
 }

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * perthread.c: what Linux keeps by thread although POSIX or common sense has it by process:
+ * niceness, policy, capabilities, file system ids, namespaces, most of prctl.
+ *
+ * Who changes such a thing owns his kernel thread from then on (ownthread()), and threads which he
+ * creates are the kernel's and inherit it. Reading needs nothing: without a change all kernel
+ * threads are alike. The kernel does not know our thread ids. One's own becomes 0, that of another
+ * thread with a kernel thread of its own becomes that one's id; any other G is as the process's
+ * threads are, and cannot be made different from outside: that is accepted and has no effect.
+ */
+#include "shim.h"
+#include <sched.h>
+#include <stdarg.h>
+#include <sys/prctl.h>
+
+/* A call that changes such a thing, unless it fails. */
+#define OWN(call)                                                                                  \
+	({                                                                                         \
+		bool new_ = ownthread();                                                           \
+		int r_ = (call);                                                                   \
+		if (r_ < 0 && new_)                                                                \
+			disownthread();                                                            \
+		r_;                                                                                \
+	})
+
+/* ---- prctl
+ * --------------------------------------------------------------------------------------- */
+
+/* Is it the calling thread's own? Inherited by its threads: 2; not: 1. The process's, or a
+ * question: 0 */
+static int ofthread(int op, unsigned long a)
+{
+	switch (op) {
+	case PR_SET_PDEATHSIG:
+	case PR_SET_SYSCALL_USER_DISPATCH:
+		return 1;
+	case PR_SET_KEEPCAPS:
+	case PR_SET_SECCOMP:
+	case PR_CAPBSET_DROP:
+	case PR_SET_TSC:
+	case PR_SET_SECUREBITS:
+	case PR_SET_TIMERSLACK:
+	case PR_MCE_KILL:
+	case PR_SET_NO_NEW_PRIVS:
+	case PR_SET_SPECULATION_CTRL:
+	case PR_SET_IO_FLUSHER:
+	case PR_SCHED_CORE:
+		return 2;
+	case PR_CAP_AMBIENT:
+		return a == PR_CAP_AMBIENT_IS_SET ? 0 : 2;
+	default:
+		return 0;
+	}
+}
+
+EXPORT int prctl(int op, ...)
+{
+	struct g *gp = getg();
+	unsigned long a[4];
+	va_list ap;
+
+	va_start(ap, op);
+	for (int i = 0; i < 4; i++)
+		a[i] = va_arg(ap, unsigned long);
+	va_end(ap);
+	if (gp != NULL && op == PR_SET_NAME) {
+		gosetname(gp, (const char *)a[0]);
+		return 0;
+	}
+	if (gp != NULL && op == PR_GET_NAME) {
+		gogetname(gp, (char *)a[0]);
+		return 0;
+	}
+	switch (ofthread(op, a[0])) {
+	case 1:
+		lockosthread();
+		break;
+	case 2:
+		return OWN(REAL(prctl)(op, a[0], a[1], a[2], a[3]));
+	}
+	return REAL(prctl)(op, a[0], a[1], a[2], a[3]);
+}
+
+/* ---- credentials, namespaces, the machine
+ * ---------------------------------------------------------- */
+
+EXPORT int setfsuid(uid_t id)
+{
+	if (id != (uid_t)-1) /* which only asks */
+		ownthread();
+	return REAL(setfsuid)(id);
+}
+
+EXPORT int setfsgid(gid_t id)
+{
+	if (id != (gid_t)-1)
+		ownthread();
+	return REAL(setfsgid)(id);
+}
+
+EXPORT int capset(void *header, const void *data)
+{
+	return OWN(REAL(capset)(header, data));
+}
+
+EXPORT int unshare(int flags)
+{
+	return OWN(REAL(unshare)(flags));
+}
+
+EXPORT int setns(int fd, int type)
+{
+	return OWN(REAL(setns)(fd, type));
+}
+
+EXPORT int personality(unsigned long persona)
+{
+	if (persona != 0xffffffff)
+		ownthread();
+	return REAL(personality)(persona);
+}
+
+EXPORT int ioperm(unsigned long from, unsigned long n, int on)
+{
+	return OWN(REAL(ioperm)(from, n, on));
+}
+
+EXPORT int iopl(int level)
+{
+	return OWN(REAL(iopl)(level));
+}
+
+/* ---- niceness and policy
+ * --------------------------------------------------------------------------- */
+
+/*
+ * The kernel's id for a thread of the program's: 0, the caller; *id, not ours, or bound to that
+ * thread. False: a G without a kernel thread of its own.
+ */
+static bool kernelof(id_t *id)
+{
+	struct g *self = getg(), *gp;
+
+	if (!poolstarted() || *id == 0)
+		return true;
+	if (self != NULL && (int)*id == selftid()) {
+		*id = 0;
+		return true;
+	}
+	gp = gofid((int)*id);
+	if (gp == NULL)
+		return true;
+	*id = (id_t)golockedtid(gp);
+	return *id != 0;
+}
+
+EXPORT int nice(int inc)
+{
+	int e = errno;
+
+	if (inc == 0)
+		return REAL(nice)(inc);
+	bool new = ownthread();
+	errno = 0;
+	int r = REAL(nice)(inc);
+	if (r == -1 && errno != 0) { /* -1 may be the niceness */
+		if (new)
+			disownthread();
+		return -1;
+	}
+	errno = e;
+	return r;
+}
+
+EXPORT int getpriority(__priority_which_t which, id_t who)
+{
+	if (which == PRIO_PROCESS && !kernelof(&who))
+		who = 0;
+	return REAL(getpriority)(which, who);
+}
+
+EXPORT int setpriority(__priority_which_t which, id_t who, int prio)
+{
+	if (which == PRIO_PROCESS) {
+		if (!kernelof(&who))
+			return 0;
+		if (who == 0)
+			return OWN(REAL(setpriority)(which, who, prio));
+	}
+	return REAL(setpriority)(which, who, prio);
+}
+
+/* For sched_*: pid is an in and out parameter. */
+static bool schedid(pid_t *pid)
+{
+	id_t id = (id_t)*pid;
+	bool known = kernelof(&id);
+
+	*pid = (pid_t)id;
+	return known;
+}
+
+static int setsched(int (*real)(pid_t, int, const struct sched_param *), pid_t pid, int policy,
+		    const struct sched_param *param)
+{
+	if (!schedid(&pid))
+		return 0;
+	return pid == 0 ? OWN(real(pid, policy, param)) : real(pid, policy, param);
+}
+
+EXPORT int sched_setscheduler(pid_t pid, int policy, const struct sched_param *param)
+{
+	return setsched(REALFN(sched_setscheduler), pid, policy, param);
+}
+
+EXPORT int __sched_setscheduler(pid_t pid, int policy, const struct sched_param *param)
+{
+	return setsched(REALFN(__sched_setscheduler), pid, policy, param);
+}
+
+EXPORT int sched_getscheduler(pid_t pid)
+{
+	return REAL(sched_getscheduler)(schedid(&pid) ? pid : 0);
+}
+
+EXPORT int __sched_getscheduler(pid_t pid)
+{
+	return REAL(__sched_getscheduler)(schedid(&pid) ? pid : 0);
+}
+
+EXPORT int sched_setparam(pid_t pid, const struct sched_param *param)
+{
+	if (!schedid(&pid))
+		return 0;
+	return pid == 0 ? OWN(REAL(sched_setparam)(pid, param)) : REAL(sched_setparam)(pid, param);
+}
+
+EXPORT int sched_getparam(pid_t pid, struct sched_param *param)
+{
+	return REAL(sched_getparam)(schedid(&pid) ? pid : 0, param);
+}
+
+EXPORT int __sched_getparam(pid_t pid, struct sched_param *param)
+{
+	return REAL(__sched_getparam)(schedid(&pid) ? pid : 0, param);
+}
