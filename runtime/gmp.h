@@ -117,6 +117,11 @@ struct ginfo {
 void goinfo(struct g *gp, struct ginfo *out);
 void gosetname(struct g *gp, const char *name); /* at most 15 bytes + NUL are kept */
 void gogetname(struct g *gp, char name[16]);
+/*
+ * CPU time that gp has used, ns (CLOCK_THREAD_CPUTIME_ID). Counted from the first call on: it costs each switch two system
+ * calls. any thread
+ */
+uint64_t gocputime(struct g *gp);
 int gogetpolicy(struct g *gp); /* SCHED_* as last set: told back, without effect */
 void gosetpolicy(struct g *gp, int policy);
 

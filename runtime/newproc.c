@@ -162,6 +162,7 @@ int newproc(const struct newattr *attr, void *(*fn)(void *), void *arg, uintptr_
 	gp->retval = NULL;
 	gp->kernelid = 0;
 	gp->robustleft = false;
+	atomic_store_explicit(&gp->cputime, 0, memory_order_relaxed);
 	gosetpolicy(gp, self ? gogetpolicy(self) : 0 /* SCHED_OTHER */);
 	gp->detached = attr->detached;
 	if (self != NULL) /* inherited, as the kernel's comm is */

@@ -141,8 +141,7 @@ static noreturn void goschedpreempt_m(struct g *gp)
 {
 	struct m *mp = gp->m;
 
-	mp->curg = NULL;
-	gp->m = NULL;
+	dropg(mp, gp);
 	gp->waitreason = WaitPreempted;
 	mp->p->globalfirst = true; /* we gave way for somebody: he may be there */
 	lock(&sched.lock);

@@ -493,8 +493,7 @@ static noreturn void exitforeign0(struct g *gp)
 {
 	struct m *mp = gp->m;
 
-	mp->curg = NULL;
-	gp->m = NULL;
+	dropg(mp, gp);
 	lock(&sched.lock);
 	struct p *pp = pidleget();
 	atomic_store_explicit(&gp->status, Grunnable, memory_order_release);
@@ -661,6 +660,8 @@ static noreturn void execute(struct m *mp, struct g *gp, bool inherit)
 
 	gp->m = mp;
 	mp->curg = gp;
+	if (unlikely(atomic_load_explicit(&sched.cputimes, memory_order_relaxed)))
+		cpubegin(mp);
 	leavecall(mp); /* who was cancelled inside libc has left its call without a word */
 	atomic_store_explicit(&gp->preempt, false, memory_order_relaxed);
 	atomic_store_explicit(&gp->status, Grunning, memory_order_relaxed);
@@ -1064,8 +1065,7 @@ static noreturn void park_m(struct g *gp)
 	uint64_t w = atomic_load_explicit(&gp->park, memory_order_relaxed);
 	uint64_t parked = (w & ~(uint64_t)0xff) | Parkparked;
 
-	mp->curg = NULL;
-	gp->m = NULL;
+	dropg(mp, gp);
 	countone(mp->p, CountPark);
 	atomic_store_explicit(&gp->status, Gwaiting, memory_order_relaxed);
 	/* Release: the stack and all of gp belong to the claimer from here on (parkclaim acquires). */
@@ -1109,8 +1109,7 @@ static noreturn void gosched_m(struct g *gp)
 {
 	struct m *mp = gp->m;
 
-	mp->curg = NULL;
-	gp->m = NULL;
+	dropg(mp, gp);
 	countone(mp->p, CountYield);
 	atomic_store_explicit(&gp->status, Grunnable, memory_order_release);
 	runqput(mp->p, gp, false);
@@ -1137,8 +1136,7 @@ static noreturn void goexit0(struct g *gp)
 {
 	struct m *mp = gp->m;
 
-	mp->curg = NULL;
-	gp->m = NULL;
+	dropg(mp, gp);
 	countone(mp->p, CountEnded);
 	if (unlikely(mp->lockedg != NULL))
 		goexitlocked(mp, gp);

@@ -118,6 +118,7 @@ struct g {
 	void *unwindbuf;    /* gexit.c: bottom frame's jump buffer for forced unwinds */
 	struct m *lockedm;  /* bound to that M, nil: to none. lockos.c */
 	bool owns;	    /* owner: bound for good, with attributes which its threads inherit */
+	_Atomic uint64_t cputime; /* ns, up to its last stop, if sched.cputimes; its M writes. cputime.c */
 	uint32_t nlocked;   /* owner: lockosthread() less unlockosthread() */
 	int kernelid;	    /* owner: that of the M it is bound to for the sake of mutexes, or 0. robust.c */
 	bool robustleft;    /* its M must end before it is dead */
@@ -171,6 +172,7 @@ struct m {
 	uintptr_t altlo;	/* its alternate stack for the kernel, where frames only pass through; 0: none */
 	uint64_t fastrand;
 	void (*mstartfn)(void);
+	_Atomic uint64_t cpustart; /* CPU time of its thread when curg began, 0: it runs none. cputime.c */
 	_Atomic uint32_t call;	/* marked system calls: a number, and INCALL while in one. Own thread writes, sysmon reads */
 	_Atomic uint32_t xiddone; /* allthreads.c: the call which its thread has made last */
 	uint32_t xidtold;	  /* and that the thread xidtid was told to make; under xid.lock */
@@ -415,6 +417,7 @@ struct sched {
 
 	/* sysmon */
 	note sysmonnote;
+	_Atomic bool cputimes; /* somebody wants CPU time by G */
 	_Atomic uint32_t sysmonwait;  /* asleep on sysmonnote until kicked */
 	_Atomic uint64_t sysmondelay; /* ns, its present tick */
 
@@ -534,6 +537,20 @@ void preemptcoop(struct g *gp);
 bool preemptone(struct m *mp);
 void preemptsig(void *ctx);
 uintptr_t preemptframe(struct g *gp, void *uc, uintptr_t frame);
+
+/* ---- cputime.c ------------------------------------------------------------------------------------- */
+void cpubegin(struct m *mp);
+void cpuend(struct m *mp, struct g *gp);
+uint64_t threadcpu(int tid); /* CPU time of a kernel thread of this process, ns; 0: there is none */
+
+/* gp stops; its M runs the scheduler. On g0 */
+static inline void dropg(struct m *mp, struct g *gp)
+{
+	if (unlikely(atomic_load_explicit(&sched.cputimes, memory_order_relaxed)))
+		cpuend(mp, gp);
+	mp->curg = NULL;
+	gp->m = NULL;
+}
 
 /* ---- lockos.c ---------------------------------------------------------------------------------- */
 void stoplockedm(struct m *mp);

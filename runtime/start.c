@@ -69,6 +69,7 @@ static int adopt(struct g *gp)
 		gp->sigalt.ss_sp = NULL;
 	sigalt(mp);
 	gp->m = mp;
+	atomic_store(&gp->cputime, threadcpu(atomic_load(&mp->procid)));
 	gp->inruntime = 1;
 	mp->curg = gp;
 	atomic_store(&gp->status, Grunning);

@@ -38,17 +38,6 @@ void sysmonkick(void)
 
 /* ---- is that M computing, or asleep in the kernel? ---------------------------------------------- */
 
-static uint64_t threadcpu(int tid)
-{
-	struct timespec ts;
-	/* CPUCLOCK_PERTHREAD | CPUCLOCK_SCHED of that tid: readable from outside, about 1 us. */
-	long clk = (long)(int)((~(unsigned)tid << 3) | 6);
-
-	if (SC2(SYS_clock_gettime, clk, &ts) < 0)
-		return 0;
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 static char *putdec(char *s, int v)
 {
 	char tmp[12];

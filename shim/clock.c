@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * clock.c: clocks that belong to a thread. CLOCK_THREAD_CPUTIME_ID and what pthread_getcpuclockid gives count what the G
+ * has used, on whatever kernel threads it ran. All others are the kernel's.
+ *
+ * A thread's clock id is made as the kernel makes it, of the thread's id (which for a G is no kernel thread's).
+ */
+#include "io.h"
+#include <sys/resource.h>
+
+enum { PERTHREAD = 6, KINDBITS = 7 }; /* CPUCLOCK_PERTHREAD | CPUCLOCK_SCHED; what is not the id */
+
+/* The G whose clock it is; nil: none of ours. */
+static struct g *clockof(clockid_t clk)
+{
+	if (clk == CLOCK_THREAD_CPUTIME_ID)
+		return getg();
+	if (clk >= 0 || (clk & KINDBITS) != PERTHREAD || !poolstarted())
+		return NULL;
+	int tid = (int)~((unsigned)clk >> 3 | 7u << 29);
+	return tid == 0 ? getg() : gofid(tid);
+}
+
+EXPORT int clock_gettime(clockid_t clk, struct timespec *ts)
+{
+	struct g *gp = unlikely(clk == CLOCK_THREAD_CPUTIME_ID || clk < 0) ? clockof(clk) : NULL;
+
+	if (likely(gp == NULL))
+		return REAL(clock_gettime)(clk, ts);
+	uint64_t ns = gocputime(gp);
+	ts->tv_sec = (time_t)(ns / 1000000000);
+	ts->tv_nsec = (long)(ns % 1000000000);
+	return 0;
+}
+
+EXPORT int clock_getres(clockid_t clk, struct timespec *ts)
+{
+	return REAL(clock_getres)(clockof(clk) ? CLOCK_THREAD_CPUTIME_ID : clk, ts);
+}
+
+EXPORT int pthread_getcpuclockid(pthread_t t, clockid_t *clk)
+{
+	struct g *gp = gofthread(t);
+	struct ginfo info;
+
+	if (gp == NULL)
+		return REAL(pthread_getcpuclockid)(t, clk);
+	goinfo(gp, &info);
+	*clk = (clockid_t)(~(unsigned)info.tid << 3 | PERTHREAD);
+	return 0;
+}
+
+/* A timer on the caller's own CPU time is the kernel's to watch: the G stays on its kernel thread from now on. */
+EXPORT int timer_create(clockid_t clk, struct sigevent *ev, timer_t *t)
+{
+	struct g *gp = clk == CLOCK_THREAD_CPUTIME_ID || clk < 0 ? clockof(clk) : NULL;
+
+	if (gp == NULL)
+		return REAL(timer_create)(clk, ev, t);
+	if (gp != getg()) {
+		errno = ENOTSUP; /* nobody can bind another G */
+		return -1;
+	}
+	lockosthread();
+	int r = REAL(timer_create)(CLOCK_THREAD_CPUTIME_ID, ev, t);
+	if (r != 0)
+		unlockosthread();
+	return r;
+}
+
+static void split(struct rusage *ru, uint64_t ns)
+{
+	uint64_t u = (uint64_t)ru->ru_utime.tv_sec * 1000000 + (uint64_t)ru->ru_utime.tv_usec;
+	uint64_t s = (uint64_t)ru->ru_stime.tv_sec * 1000000 + (uint64_t)ru->ru_stime.tv_usec, us = ns / 1000;
+
+	u = u + s != 0 ? us * u / (u + s) : us;
+	s = us - u;
+	ru->ru_utime = (struct timeval){(time_t)(u / 1000000), (suseconds_t)(u % 1000000)};
+	ru->ru_stime = (struct timeval){(time_t)(s / 1000000), (suseconds_t)(s % 1000000)};
+}
+
+/* RUSAGE_THREAD: the G's CPU time, user and system in the proportion of its kernel thread's; the rest is that thread's. */
+EXPORT int getrusage(__rusage_who_t who, struct rusage *ru)
+{
+	int r = REAL(getrusage)(who, ru);
+
+	if (r == 0 && (int)who == RUSAGE_THREAD && getg() != NULL)
+		split(ru, gocputime(getg()));
+	return r;
+}
