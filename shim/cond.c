@@ -100,7 +100,9 @@ static int condwait(pthread_cond_t *c, pthread_mutex_t *mutex, uint64_t deadline
 /* Both, or neither, are the kernel's business. */
 static bool real(const pthread_cond_t *c, const pthread_mutex_t *mutex)
 {
-	return shared(c) && !mutexours(((const struct pmutex *)mutex)->kind);
+	int kind = ((const struct pmutex *)mutex)->kind;
+
+	return unlikely(shared(c)) && !mutexours(kind) && !mutexrobust(kind);
 }
 
 EXPORT int pthread_cond_wait(pthread_cond_t *c, pthread_mutex_t *mutex)
