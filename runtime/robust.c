@@ -152,6 +152,6 @@ void kernelidend(void)
 {
 	struct g *gp = getg();
 
-	if (gp != NULL)
+	if (gp != NULL && gp->kernelid != 0)
 		*(int *)((char *)gp->tcb + tlslayout.tid) = gp->tid;
 }

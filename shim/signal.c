@@ -259,6 +259,7 @@ static _Noreturn void jump(void (*real)(struct __jmp_buf_tag[1], int), struct __
 #define JUMP(name)                                                     \
 	EXPORT _Noreturn void name(struct __jmp_buf_tag env[1], int val) \
 	{                                                              \
+		kernelidend(); /* out of a wait for a shared mutex, perhaps */ \
 		if (env->__mask_was_saved && getg() != NULL)           \
 			jump(REAL(name), env, val);                    \
 		REAL(name)(env, val);                                  \
