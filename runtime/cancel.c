@@ -176,6 +176,8 @@ int gocancel(struct g *gp, int (*real)(pthread_t))
 
 	if (atomic_load(&gp->status) == Gdead)
 		return 0;
+	if (gp->ismain)
+		unwindmain(gp);
 	int err = real((pthread_t)gp->tcb); /* if it is the caller it may not come back; else what
 					       it says of the tid is wrong */
 	if (!cancelknown() || gp == self)

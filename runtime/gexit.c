@@ -11,7 +11,8 @@
  * main() was not started by us. Its buffer lies in libc's frame below main(), and glibc would exit
  * the kernel thread there, which is M 0 by then. So when the pool starts, the program counter in
  * that buffer is replaced (libc mangles it with a secret in the TCB) by mainunwound in asm.S, on
- * the same stack.
+ * the same stack. Once more when main exits or is cancelled: if a constructor has started the pool, libc made its
+ * buffer afterwards.
  *
  * All of this is program code in the scheduler's eyes: destructors may block and park, so gp may be
  * on another M after any call here. Nothing of M or P is held.
@@ -221,6 +222,10 @@ void gostart(struct g *gp)
 
 noreturn void gounwind(void *retval)
 {
+	struct g *gp = getg();
+
+	if (gp != NULL && gp->ismain)
+		unwindmain(gp);
 	libc.exit(retval);
 }
 
