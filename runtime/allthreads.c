@@ -108,8 +108,12 @@ void allthreadssig(int s, siginfo_t *info, void *ctx)
 
 	if (seq != 0) {
 		struct m *mp = mofthread(tid);
-		if (mp != NULL && atomic_load(&mp->xiddone) != seq)
+		if (mp != NULL && atomic_load(&mp->xiddone) != seq) {
+			/* Until sigreturn: once it is done the next call's may come, and find the stack full of those before. */
+			const uint64_t own = SIGBIT(SIGALL);
+			SC4(SYS_rt_sigprocmask, SIG_BLOCK, &own, NULL, 8);
 			done(mp, seq, SC3(xid.nr, xid.a, xid.b, xid.c));
+		}
 	}
 	if (info->si_code == SI_TKILL && info->si_pid == pid && libcs.fn != DFL && libcs.fn != IGN)
 		libchandler(s, info, ctx, tid == pid);
