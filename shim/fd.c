@@ -13,8 +13,11 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include "arch.h"
 
 static int opened(int fd, enum fdkind kind, bool nonblock, bool shared)
@@ -69,6 +72,88 @@ EXPORT int pipe(int fd[2])
 EXPORT int eventfd(unsigned n, int flags)
 {
 	return opened(REAL(eventfd)(n, flags), FD_EVENT, flags & EFD_NONBLOCK, false);
+}
+
+/* Read and written like an eventfd. */
+static int event(int fd, bool nonblock)
+{
+	return opened(fd, FD_EVENT, nonblock, false);
+}
+
+EXPORT int timerfd_create(int clk, int flags)
+{
+	return event(REAL(timerfd_create)(clk, flags), flags & TFD_NONBLOCK);
+}
+
+EXPORT int signalfd(int fd, const sigset_t *mask, int flags)
+{
+	int r = REAL(signalfd)(fd, mask, flags);
+
+	return fd == -1 ? event(r, flags & SFD_NONBLOCK) : r;
+}
+
+EXPORT int inotify_init1(int flags)
+{
+	return event(REAL(inotify_init1)(flags), flags & IN_NONBLOCK);
+}
+
+EXPORT int inotify_init(void)
+{
+	return event(REAL(inotify_init)(), false);
+}
+
+EXPORT int epoll_create1(int flags)
+{
+	return event(REAL(epoll_create1)(flags), false);
+}
+
+EXPORT int epoll_create(int size)
+{
+	return event(REAL(epoll_create)(size), false);
+}
+
+/* What it is will be looked at when first used. */
+#define UNKNOWN(fd) opened(fd, FD_UNKNOWN, false, false)
+
+EXPORT int memfd_create(const char *name, unsigned flags)
+{
+	return UNKNOWN(REAL(memfd_create)(name, flags));
+}
+
+EXPORT int fanotify_init(unsigned flags, unsigned eventflags)
+{
+	return UNKNOWN(REAL(fanotify_init)(flags, eventflags));
+}
+
+EXPORT int posix_openpt(int flags)
+{
+	return UNKNOWN(REAL(posix_openpt)(flags));
+}
+
+EXPORT int getpt(void)
+{
+	return UNKNOWN(REAL(getpt)());
+}
+
+EXPORT int openpty(int *master, int *slave, char *name, const struct termios *t, const struct winsize *w)
+{
+	int r = MARKED(REAL(openpty)(master, slave, name, t, w));
+
+	if (r == 0) {
+		UNKNOWN(*master);
+		UNKNOWN(*slave);
+	}
+	return r;
+}
+
+EXPORT int pidfd_open(pid_t pid, unsigned flags)
+{
+	return UNKNOWN(REAL(pidfd_open)(pid, flags));
+}
+
+EXPORT int pidfd_getfd(int pidfd, int fd, unsigned flags)
+{
+	return opened(REAL(pidfd_getfd)(pidfd, fd, flags), FD_UNKNOWN, false, true);
 }
 
 /* ---- closed -------------------------------------------------------------------------------------- */
@@ -207,9 +292,13 @@ static int dofcntl(int (*real)(int, int, ...), int fd, int cmd, void *arg)
 		return r;
 	case F_SETLKW:
 	case F_OFD_SETLKW:
-		return MARKEDBLOCK(real(fd, cmd, arg));
-	default:
+		return waitsetlk(real, fd, cmd, arg);
+	case F_GETFL:
+	case F_GETFD:
+	case F_SETFD:
 		return real(fd, cmd, arg);
+	default: /* locks and leases: a network file system's business too */
+		return MARKED(real(fd, cmd, arg));
 	}
 }
 
@@ -240,7 +329,7 @@ EXPORT int ioctl(int fd, unsigned long cmd, ...)
 	va_start(ap, cmd);
 	void *arg = va_arg(ap, void *);
 	va_end(ap);
-	int r = REAL(ioctl)(fd, cmd, arg);
+	int r = MARKED(REAL(ioctl)(fd, cmd, arg));
 	if (cmd == FIONBIO && r == 0)
 		fdnonblock(fd, *(int *)arg != 0);
 	return r;

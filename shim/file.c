@@ -2,17 +2,20 @@
  *
  * file.c: reading and writing files, and waiting until the disk has it.
  *
- * A file never says "would block": the disk is waited for in the kernel, and the M with it. What matters is to know
- * beforehand. Positioned reads ask with RWF_NOWAIT: from the page cache without a handoff; a miss hands the P over
- * before it reads. Where the file's own position moves there is no such question, for half an answer
- * (what is cached of the range) could not be given back, and completing it by a second call would not be one
- * read for other threads of the same description. So such a read is one plain marked call, until one has lost its P
- * to sysmon (pd->cold): then a look at the next byte says what to expect.
- * O_DIRECT and O_DSYNC files always wait for the device. A write to any other goes to the page cache.
+ * A file never says "would block": the disk is waited for in the kernel, and the M with it. What
+ * matters is to know beforehand. Positioned reads ask with RWF_NOWAIT: from the page cache without
+ * a handoff; a miss hands the P over before it reads. Where the file's own position moves there is
+ * no such question, for half an answer (what is cached of the range) could not be given back, and
+ * completing it by a second call would not be one read for other threads of the same description.
+ * So such a read is one plain marked call, until one has lost its P to sysmon (pd->cold): then a
+ * look at the next byte says what to expect. O_DIRECT and O_DSYNC files always wait for the device.
+ * A write to any other goes to the page cache.
  *
- * fsync hands the P over, unless the last one of this descriptor took no time (tmpfs, nothing to write).
+ * fsync hands the P over, unless the last one of this descriptor took no time (tmpfs, nothing to
+ * write).
  *
- * Rejected: a NOWAIT read first for files of small reads: a short one must be told from the end of the file by a second call.
+ * Rejected: a NOWAIT read first for files of small reads: a short one must be told from the end of
+ * the file by a second call.
  */
 #include "io.h"
 #include <fcntl.h>
@@ -27,9 +30,10 @@
 #endif
 
 enum {
-	COLD = 32,	 /* reads from the cache until a file is warm again */
-	BLOCK = 512,	 /* what is cached of a file ends at a multiple of it; the file itself hardly ever */
-	QUICK = 50000,	 /* ns */
+	COLD = 32,     /* reads from the cache until a file is warm again */
+	BLOCK = 512,   /* what is cached of a file ends at a multiple of it; the file itself hardly
+			  ever */
+	QUICK = 50000, /* ns */
 	FASTSYNC = 0x80, /* bit of pd->cold: the last fsync was quick */
 };
 
@@ -88,16 +92,17 @@ ssize_t fileread(struct polldesc *pd, long nr, const void *to, size_t n)
 }
 
 /*
- * Most small files are read once and closed: without asking what they are. That the read is short may mean the
- * end of the file, or of what is cached of it; the latter only where a block ends, and it began at 0. Something else
- * than a file (a FIFO) may say so anywhere.
+ * Most small files are read once and closed: without asking what they are. That the read is short
+ * may mean the end of the file, or of what is cached of it; the latter only where a block ends, and
+ * it began at 0. Something else than a file (a FIFO) may say so anywhere.
  */
 ssize_t fileread1st(struct polldesc *pd, void *buf, size_t n)
 {
 	struct iovec iov = {buf, n};
 
 	if (atomic_load_explicit(&pd->told, memory_order_relaxed) != TOLD_START ||
-	    atomic_load_explicit(&pd->shared, memory_order_relaxed) || (pd->oflags & (O_DIRECT | O_NONBLOCK)))
+	    atomic_load_explicit(&pd->shared, memory_order_relaxed) ||
+	    (pd->oflags & (O_DIRECT | O_NONBLOCK)))
 		return -EAGAIN;
 	atomic_store_explicit(&pd->told, TOLD_FLAGS, memory_order_relaxed);
 	ssize_t r = SC6(SYS_preadv2, pd->fd, &iov, 1, -1L, -1L, RWF_NOWAIT);
@@ -122,11 +127,12 @@ ssize_t filewrite(struct polldesc *pd, long nr, const void *from, size_t n)
 	return RAW(POINT(SC3(nr, pd->fd, from, n)));
 }
 
-/* ---- at a position --------------------------------------------------------------------------------- */
+/* ---- at a position
+ * --------------------------------------------------------------------------------- */
 
 /*
- * The pieces are looked at only after the kernel has accepted them. A part that was cached is read once more with the rest:
- * at a position that changes nothing.
+ * The pieces are looked at only after the kernel has accepted them. A part that was cached is read
+ * once more with the rest: at a position that changes nothing.
  */
 static ssize_t fileat(struct polldesc *pd, const struct iovec *iov, int cnt, off_t off)
 {
@@ -214,7 +220,8 @@ EXPORT ssize_t pwritev2(int fd, const struct iovec *iov, int cnt, off_t off, int
 	if (flags == 0)
 		return off == -1 ? writev(fd, iov, cnt) : pwritev(fd, iov, cnt, off);
 	struct polldesc *pd = file(fd);
-	if (pd != NULL && (waitsforwrite(pd) || (flags & (RWF_DSYNC | RWF_SYNC))) && !(flags & RWF_NOWAIT))
+	if (pd != NULL && (waitsforwrite(pd) || (flags & (RWF_DSYNC | RWF_SYNC))) &&
+	    !(flags & RWF_NOWAIT))
 		return MARKEDBLOCK(REAL(pwritev2)(fd, iov, cnt, off, flags));
 	return MARKEDWRITE(REAL(pwritev2)(fd, iov, cnt, off, flags));
 }
@@ -257,19 +264,22 @@ EXPORT ssize_t pwritev64v2(int fd, const struct iovec *iov, int cnt, off_t off, 
 	return pwritev2(fd, iov, cnt, off, flags);
 }
 
-/* ---- to the disk ------------------------------------------------------------------------------------ */
+/* ---- to the disk
+ * ------------------------------------------------------------------------------------ */
 
 static int syncfd(int (*real)(int), int fd)
 {
 	struct polldesc *pd = file(fd);
-	bool fast = pd == NULL || (atomic_load_explicit(&pd->cold, memory_order_relaxed) & FASTSYNC);
+	bool fast =
+	    pd == NULL || (atomic_load_explicit(&pd->cold, memory_order_relaxed) & FASTSYNC);
 	uint64_t t = pd ? nanotime() : 0;
 	int r = fast ? MARKED(real(fd)) : MARKEDBLOCK(real(fd));
 
 	if (pd != NULL) {
 		bool quick = nanotime() - t < QUICK;
 		if (quick != fast)
-			atomic_store_explicit(&pd->cold, quick ? cold(pd) | FASTSYNC : cold(pd), memory_order_relaxed);
+			atomic_store_explicit(&pd->cold, quick ? cold(pd) | FASTSYNC : cold(pd),
+					      memory_order_relaxed);
 	}
 	return r;
 }
@@ -293,7 +303,8 @@ EXPORT void sync(void)
 
 EXPORT int msync(void *addr, size_t n, int flags)
 {
-	return flags & MS_SYNC ? MARKEDBLOCK(REAL(msync)(addr, n, flags)) : MARKED(REAL(msync)(addr, n, flags));
+	return flags & MS_SYNC ? MARKEDBLOCK(REAL(msync)(addr, n, flags))
+			       : MARKED(REAL(msync)(addr, n, flags));
 }
 
 EXPORT int sync_file_range(int fd, off64_t off, off64_t n, unsigned flags)
@@ -318,7 +329,8 @@ EXPORT int madvise(void *addr, size_t n, int advice)
 	}
 }
 
-/* ---- metadata of which we learn something ------------------------------------------------------------ */
+/* ---- metadata of which we learn something
+ * ------------------------------------------------------------ */
 
 /* Spares the first read its own look. */
 static int statted(int r, const struct stat *st, int fd, struct polldesc *pd, uint32_t gen)
@@ -335,7 +347,8 @@ static off_t seek(int fd, off_t off, int whence)
 
 	if (unlikely(pd != NULL))
 		atomic_store_explicit(&pd->told, TOLD_FLAGS, memory_order_relaxed);
-	return whence > SEEK_END ? MARKED(REAL(lseek)(fd, off, whence)) : REAL(lseek)(fd, off, whence);
+	return whence > SEEK_END ? MARKED(REAL(lseek)(fd, off, whence))
+				 : REAL(lseek)(fd, off, whence);
 }
 
 EXPORT off_t lseek(int fd, off_t off, int whence)

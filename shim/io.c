@@ -2,13 +2,13 @@
  *
  * io.c: read, write and their kin, on anything. Sockets go on to socket.c, files to file.c.
  *
- * Pipes and eventfds are tried with RWF_NOWAIT and waited for in the netpoller. Where the kernel knows no
- * RWF_NOWAIT (terminals, timerfd, inotify...), poll(2) says whether a call would block.
+ * Pipes and eventfds are tried with RWF_NOWAIT and waited for in the netpoller. Where the kernel
+ * knows no RWF_NOWAIT (terminals, timerfd, inotify...), poll(2) says whether a call would block.
  *
  * What the program set O_NONBLOCK passes straight through: its EAGAIN is the program's.
  *
- * The first attempt is inline, with nothing taken and nothing given back: preadv2 costs more than read, by what libc's
- * read spends on cancellation, so that the sum may not be much.
+ * The first attempt is inline, with nothing taken and nothing given back: preadv2 costs more than
+ * read, by what libc's read spends on cancellation, so that the sum may not be much.
  */
 #include "io.h"
 #include <fcntl.h>
@@ -62,7 +62,8 @@ static inline bool nowait(struct polldesc *pd, int mode)
 
 static inline ssize_t trynowait(struct polldesc *pd, const struct iovec *iov, int cnt, int mode)
 {
-	return SC6(mode == PD_READ ? SYS_preadv2 : SYS_pwritev2, pd->fd, iov, cnt, -1L, -1L, RWF_NOWAIT);
+	return SC6(mode == PD_READ ? SYS_preadv2 : SYS_pwritev2, pd->fd, iov, cnt, -1L, -1L,
+		   RWF_NOWAIT);
 }
 
 /* An attempt on what is not a socket. -EAGAIN: would block. */
@@ -75,12 +76,13 @@ static ssize_t attempt(struct polldesc *pd, const struct iovec *iov, int cnt, in
 	if (r != -EOPNOTSUPP)
 		return r;
 	atomic_fetch_or_explicit(&pd->nonowait, (uint8_t)(1 << mode), memory_order_relaxed);
-	return readynow(pd->fd, mode == PD_READ ? POLLIN : POLLOUT) ? marked(pd, iov, cnt, mode) : -EAGAIN;
+	return readynow(pd->fd, mode == PD_READ ? POLLIN : POLLOUT) ? marked(pd, iov, cnt, mode)
+								    : -EAGAIN;
 }
 
 /* Attempts and waits; the first attempt, if there was one, gave EAGAIN. */
-static __attribute__((noinline)) ssize_t waitreadslow(struct polldesc *pd, const struct iovec *iov, int cnt,
-						      uint32_t edges, bool tried)
+static __attribute__((noinline)) ssize_t waitreadslow(struct polldesc *pd, const struct iovec *iov,
+						      int cnt, uint32_t edges, bool tried)
 {
 	struct waitop op = waitop(pd, PD_READ);
 
@@ -123,8 +125,9 @@ static inline ssize_t waitread(struct polldesc *pd, const struct iovec *iov, int
 }
 
 /*
- * A blocking write to a stream goes on until all is written. The caller's vector is looked at only after
- * the kernel has accepted it, for it may point nowhere; what is left of a piece goes in a call of its own.
+ * A blocking write to a stream goes on until all is written. The caller's vector is looked at only
+ * after the kernel has accepted it, for it may point nowhere; what is left of a piece goes in a
+ * call of its own.
  */
 static ssize_t waitwrite(struct polldesc *pd, const struct iovec *iov, int cnt)
 {
@@ -137,7 +140,8 @@ static ssize_t waitwrite(struct polldesc *pd, const struct iovec *iov, int cnt)
 		uint32_t edges = pdedges(pd);
 		if (pdmaybe(pd, PD_WRITE)) {
 			if (part != 0) {
-				struct iovec rest = {(char *)iov->iov_base + part, iov->iov_len - part};
+				struct iovec rest = {(char *)iov->iov_base + part,
+						     iov->iov_len - part};
 				r = attempt(pd, &rest, 1, PD_WRITE);
 			} else {
 				r = attempt(pd, iov, cnt, PD_WRITE);
@@ -148,7 +152,8 @@ static ssize_t waitwrite(struct polldesc *pd, const struct iovec *iov, int cnt)
 				done += (size_t)r;
 				if (!stream)
 					return (ssize_t)done;
-				for (part += (size_t)r; cnt > 0 && part >= iov->iov_len; iov++, cnt--)
+				for (part += (size_t)r; cnt > 0 && part >= iov->iov_len;
+				     iov++, cnt--)
 					part -= iov->iov_len;
 				if (cnt == 0)
 					return (ssize_t)done;
@@ -156,7 +161,8 @@ static ssize_t waitwrite(struct polldesc *pd, const struct iovec *iov, int cnt)
 			}
 			if (r != -EAGAIN)
 				return done ? (ssize_t)done : r;
-			if (kindof(pd) == FD_DGRAM) /* as socksend(): a full peer may be invisible to poll */
+			if (kindof(pd) ==
+			    FD_DGRAM) /* as socksend(): a full peer may be invisible to poll */
 				return marked(pd, iov, cnt, PD_WRITE);
 			if (!pdempty(pd, PD_WRITE, edges))
 				continue;
@@ -170,7 +176,8 @@ static ssize_t waitwrite(struct polldesc *pd, const struct iovec *iov, int cnt)
 }
 
 /* One piece: mostly the first attempt takes it all. */
-static __attribute__((noinline)) ssize_t waitwriterest(struct polldesc *pd, const char *buf, size_t n, size_t done)
+static __attribute__((noinline)) ssize_t waitwriterest(struct polldesc *pd, const char *buf,
+						       size_t n, size_t done)
 {
 	struct iovec rest = {(void *)(uintptr_t)(buf + done), n - done};
 	ssize_t r = waitwrite(pd, &rest, 1);
@@ -197,7 +204,8 @@ static inline ssize_t waitwrite1(struct polldesc *pd, const void *buf, size_t n)
 	return waitwrite(pd, &iov, 1);
 }
 
-/* ---- the exported names -------------------------------------------------------------------------- */
+/* ---- the exported names
+ * -------------------------------------------------------------------------- */
 
 EXPORT ssize_t read(int fd, void *buf, size_t n)
 {

@@ -148,6 +148,9 @@ static inline void epipeerrno(bool failed)
 		r_;                                 \
 	})
 
+/* fcntl(F_SETLKW), fcntl(F_OFD_SETLKW). ipc.c */
+int waitsetlk(int (*real)(int, int, ...), int fd, int cmd, void *arg);
+
 /* file.c: nr is SYS_read with (buffer, bytes) or SYS_readv with (vector, pieces); SYS_write, SYS_writev. -errno */
 ssize_t fileread(struct polldesc *pd, long nr, const void *to, size_t n);
 ssize_t filewrite(struct polldesc *pd, long nr, const void *from, size_t n);

@@ -2,10 +2,10 @@
  *
  * open.c: descriptors made from a path.
  *
- * Opening may take as long as a FIFO's other end, or a network file system, likes: marked. What it gives is looked at
- * when first used; the flags are known from here, so that nobody need ask for them. libc's own openers (fopen,
- * opendir, mkstemp...) are wrapped because they call its internal open: the number may have belonged to
- * something else, of whose end we have not heard.
+ * Opening may take as long as a FIFO's other end, or a network file system, likes: marked. What it
+ * gives is looked at when first used; the flags are known from here, so that nobody need ask for
+ * them. libc's own openers (fopen, opendir, mkstemp...) are wrapped because they call its internal
+ * open: the number may have belonged to something else, of whose end we have not heard.
  */
 #include "io.h"
 #include <fcntl.h>
@@ -27,13 +27,13 @@ static inline void bylibc(int fd)
 	fdopenedpath(fd, 0, TOLD_FLAGS);
 }
 
-#define OPENMODE(flags)                             \
-	mode_t mode = 0;                            \
-	if ((flags) & (O_CREAT | __O_TMPFILE)) {    \
-		va_list ap;                         \
-		va_start(ap, flags);                \
-		mode = va_arg(ap, mode_t);          \
-		va_end(ap);                         \
+#define OPENMODE(flags)                                                                            \
+	mode_t mode = 0;                                                                           \
+	if ((flags) & (O_CREAT | __O_TMPFILE)) {                                                   \
+		va_list ap;                                                                        \
+		va_start(ap, flags);                                                               \
+		mode = va_arg(ap, mode_t);                                                         \
+		va_end(ap);                                                                        \
 	}
 
 static int doopen(int dir, const char *name, int flags, mode_t mode)
@@ -118,7 +118,8 @@ EXPORT int open_by_handle_at(int mount, struct file_handle *h, int flags)
 	return path(MARKED(REAL(open_by_handle_at)(mount, h, flags)), flags);
 }
 
-/* ---- by libc ------------------------------------------------------------------------------------- */
+/* ---- by libc
+ * ------------------------------------------------------------------------------------- */
 
 static FILE *stream(FILE *f)
 {
@@ -137,7 +138,8 @@ EXPORT FILE *fopen64(const char *name, const char *mode)
 	return fopen(name, mode);
 }
 
-/* Closes the old number inside libc, after writing what is left, and mostly opens the new one under it. */
+/* Closes the old number inside libc, after writing what is left, and mostly opens the new one under
+ * it. */
 EXPORT FILE *freopen(const char *name, const char *mode, FILE *f)
 {
 	if (poolstarted()) {
@@ -207,4 +209,19 @@ EXPORT int mkstemps64(char *name, int suffix)
 EXPORT int mkostemps64(char *name, int suffix, int flags)
 {
 	return mkostemps(name, suffix, flags);
+}
+
+EXPORT int shm_open(const char *name, int flags, mode_t mode)
+{
+	return path(MARKED(REAL(shm_open)(name, flags, mode)), flags);
+}
+
+/* A pipe, whose other end a process has. */
+EXPORT FILE *popen(const char *cmd, const char *mode)
+{
+	FILE *f = MARKEDBLOCK(REAL(popen)(cmd, mode));
+
+	if (f != NULL && poolstarted())
+		fdopened(fileno(f), FD_PIPE, false, true);
+	return f;
 }

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * ipc.c: locks on files, System V and POSIX message queues, System V semaphores: waits in the
+ * kernel for which it has no descriptor to poll, and which may last.
+ *
+ * Each is tried first in the form that does not wait: mostly that is all, and costs no handoff.
+ * Then the P is handed over, and the call made as the program wants it: the M waits in the kernel,
+ * in its order among the waiters of all processes.
+ *
+ * POSIX queues can be polled, but a G that waits in the netpoller is no receiver to the kernel,
+ * which would then send mq_notify()'s signal: rejected.
+ */
+#include "io.h"
+#include <fcntl.h>
+#include <stdarg.h>
+
+/* attempt: the form that does not wait, which then fails with one of two errors. */
+#define TRYFIRST(attempt, e1, e2, call)                                                            \
+	({                                                                                         \
+		__typeof__(call) t_ = MARKED(attempt);                                             \
+		t_ != -1 || (errno != (e1) && errno != (e2)) ? t_ : MARKEDBLOCK(call);             \
+	})
+
+/* ---- file locks
+ * ---------------------------------------------------------------------------------- */
+
+EXPORT int flock(int fd, int op)
+{
+	if (getg() == NULL || (op & LOCK_NB) || (op & LOCK_UN))
+		return MARKED(REAL(flock)(fd, op));
+	return TRYFIRST(REAL(flock)(fd, op | LOCK_NB), EWOULDBLOCK, EWOULDBLOCK,
+			REAL(flock)(fd, op));
+}
+
+EXPORT int lockf(int fd, int cmd, off_t n)
+{
+	if (getg() == NULL || cmd != F_LOCK)
+		return MARKED(REAL(lockf)(fd, cmd, n));
+	return TRYFIRST(REAL(lockf)(fd, F_TLOCK, n), EAGAIN, EACCES, REAL(lockf)(fd, cmd, n));
+}
+
+EXPORT int lockf64(int fd, int cmd, off_t n)
+{
+	return lockf(fd, cmd, n);
+}
+
+/* For fcntl(): cmd is F_SETLKW or F_OFD_SETLKW. */
+int waitsetlk(int (*real)(int, int, ...), int fd, int cmd, void *arg)
+{
+	if (getg() == NULL)
+		return real(fd, cmd, arg);
+	testcancel();
+	return TRYFIRST(real(fd, cmd == F_SETLKW ? F_SETLK : F_OFD_SETLK, arg), EAGAIN, EACCES,
+			real(fd, cmd, arg));
+}
+
+/* ---- System V
+ * ------------------------------------------------------------------------------------ */
+
+EXPORT ssize_t msgrcv(int id, void *msg, size_t n, long type, int flags)
+{
+	if (getg() == NULL || (flags & (IPC_NOWAIT | MSG_COPY)))
+		return MARKED(REAL(msgrcv)(id, msg, n, type, flags));
+	return TRYFIRST(REAL(msgrcv)(id, msg, n, type, flags | IPC_NOWAIT), ENOMSG, ENOMSG,
+			REAL(msgrcv)(id, msg, n, type, flags));
+}
+
+EXPORT int msgsnd(int id, const void *msg, size_t n, int flags)
+{
+	if (getg() == NULL || (flags & IPC_NOWAIT))
+		return MARKED(REAL(msgsnd)(id, msg, n, flags));
+	return TRYFIRST(REAL(msgsnd)(id, msg, n, flags | IPC_NOWAIT), EAGAIN, EAGAIN,
+			REAL(msgsnd)(id, msg, n, flags));
+}
+
+static const struct timespec notime = {0, 0};
+
+/* Tried with no time to wait: which of the operations have IPC_NOWAIT is not looked at. */
+EXPORT int semtimedop(int id, struct sembuf *ops, size_t n, const struct timespec *ts)
+{
+	if (getg() == NULL ||
+	    (ts != NULL && (ts->tv_sec < 0 || (unsigned long)ts->tv_nsec > 999999999 ||
+			    (ts->tv_sec | ts->tv_nsec) == 0)))
+		return MARKED(REAL(semtimedop)(id, ops, n, ts));
+	return TRYFIRST(REAL(semtimedop)(id, ops, n, &notime), EAGAIN, EAGAIN,
+			REAL(semtimedop)(id, ops, n, ts));
+}
+
+EXPORT int semop(int id, struct sembuf *ops, size_t n)
+{
+	return getg() == NULL ? REAL(semop)(id, ops, n) : semtimedop(id, ops, n, NULL);
+}
+
+/* ---- POSIX message queues
+ * ------------------------------------------------------------------------ */
+
+static bool badtime(const struct timespec *ts)
+{
+	return ts != NULL && (ts->tv_sec < 0 || (unsigned long)ts->tv_nsec > 999999999);
+}
+
+/* ts nil: for ever. (The exported names are declared to get one.) */
+static int queuesend(mqd_t q, const char *msg, size_t n, unsigned prio, const struct timespec *ts)
+{
+	if (getg() == NULL || badtime(ts))
+		return MARKED(REAL(mq_timedsend)(q, msg, n, prio, ts));
+	return TRYFIRST(REAL(mq_timedsend)(q, msg, n, prio, &notime), ETIMEDOUT, ETIMEDOUT,
+			REAL(mq_timedsend)(q, msg, n, prio, ts));
+}
+
+static ssize_t queuereceive(mqd_t q, char *msg, size_t n, unsigned *prio, const struct timespec *ts)
+{
+	if (getg() == NULL || badtime(ts))
+		return MARKED(REAL(mq_timedreceive)(q, msg, n, prio, ts));
+	return TRYFIRST(REAL(mq_timedreceive)(q, msg, n, prio, &notime), ETIMEDOUT, ETIMEDOUT,
+			REAL(mq_timedreceive)(q, msg, n, prio, ts));
+}
+
+EXPORT int mq_timedsend(mqd_t q, const char *msg, size_t n, unsigned prio,
+			const struct timespec *ts)
+{
+	return queuesend(q, msg, n, prio, ts);
+}
+
+EXPORT int mq_send(mqd_t q, const char *msg, size_t n, unsigned prio)
+{
+	return queuesend(q, msg, n, prio, NULL);
+}
+
+EXPORT ssize_t mq_timedreceive(mqd_t q, char *msg, size_t n, unsigned *prio,
+			       const struct timespec *ts)
+{
+	return queuereceive(q, msg, n, prio, ts);
+}
+
+EXPORT ssize_t mq_receive(mqd_t q, char *msg, size_t n, unsigned *prio)
+{
+	return queuereceive(q, msg, n, prio, NULL);
+}
+
+static mqd_t opened(mqd_t q)
+{
+	if (q >= 0 && poolstarted())
+		fdopened(q, FD_FILE, false, false);
+	return q;
+}
+
+EXPORT mqd_t mq_open(const char *name, int flags, ...)
+{
+	mode_t mode = 0;
+	struct mq_attr *attr = NULL;
+
+	if (flags & O_CREAT) {
+		va_list ap;
+		va_start(ap, flags);
+		mode = va_arg(ap, mode_t);
+		attr = va_arg(ap, struct mq_attr *);
+		va_end(ap);
+	}
+	return opened(MARKED(REAL(mq_open)(name, flags, mode, attr)));
+}
+
+EXPORT mqd_t __mq_open_2(const char *name, int flags)
+{
+	return opened(MARKED(REAL(__mq_open_2)(name, flags)));
+}
+
+EXPORT int mq_close(mqd_t q)
+{
+	if (poolstarted())
+		fdclosing(q);
+	return MARKED(REAL(mq_close)(q));
+}
+
+/* ---- what libc does in threads of its own
+ * ------------------------------------------------------------ */
+
+EXPORT int lio_listio(int mode, struct aiocb *const list[], int n, struct sigevent *ev)
+{
+	return mode == LIO_WAIT ? MARKEDBLOCK(REAL(lio_listio)(mode, list, n, ev))
+				: REAL(lio_listio)(mode, list, n, ev);
+}
+
+EXPORT int lio_listio64(int mode, struct aiocb64 *const list[], int n, struct sigevent *ev)
+{
+	return mode == LIO_WAIT ? MARKEDBLOCK(REAL(lio_listio64)(mode, list, n, ev))
+				: REAL(lio_listio64)(mode, list, n, ev);
+}
+
+EXPORT int getaddrinfo_a(int mode, struct gaicb *list[], int n, struct sigevent *ev)
+{
+	return mode == GAI_WAIT ? MARKEDBLOCK(REAL(getaddrinfo_a)(mode, list, n, ev))
+				: REAL(getaddrinfo_a)(mode, list, n, ev);
+}
