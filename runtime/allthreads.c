@@ -90,14 +90,13 @@ static void libchandler(int s, siginfo_t *info, void *ctx, bool first)
 	const uint64_t own = SIGBIT(SIGALL);
 	bool move = first && gp != NULL && gp->area == NULL && gp->tcb != tcb;
 
-	/* Another of the same signal would find the wrong G. */
+	/* Another of the same signal would find the wrong G. Until we return: many in a row must not nest. */
 	SC4(SYS_rt_sigprocmask, SIG_BLOCK, &own, NULL, 8);
 	if (move)
 		settls(gp->tcb);
 	libcs.fn(s, info, ctx);
 	if (move)
 		settls(tcb);
-	SC4(SYS_rt_sigprocmask, SIG_UNBLOCK, &own, NULL, 8);
 }
 
 /* The handler of SIGALL, for what is no request to preempt. All other signals are blocked. */

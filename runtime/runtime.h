@@ -649,7 +649,7 @@ struct sigstate {
 };
 extern struct sigstate sigs;
 
-void siginit(void);
+void siginit(uint64_t mask); /* at the start: the first G's mask */
 int runsigs(struct g *gp);  /* run the handlers that wait for gp. 0 none, EINTR or ERESTART */
 uint64_t sysmonsigs(void);  /* sysmon's part: hand queued signals to Gs. When to come back, in ns; 0: no need */
 uint64_t sigenter(void);    /* lock sigs.lock, with the trampoline kept out. any thread */

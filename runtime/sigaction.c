@@ -217,10 +217,8 @@ static int findtext(struct dl_phdr_info *info, size_t size, void *arg)
 }
 
 /* The pool starts: take over what the program has installed so far. In a fork's child we have it. */
-void siginit(void)
+void siginit(uint64_t mask)
 {
-	uint64_t mask;
-
 	if (!sigtaken()) {
 		libcsigaction = (int (*)(int, const struct sigaction *, struct sigaction *))libcown("sigaction");
 		if (libcsigaction == NULL)
@@ -243,7 +241,6 @@ void siginit(void)
 				install(s);
 		sigleave(saved);
 	}
-	SC4(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &mask, 8);
 	sigsoften(mask);
 	atomic_store(&sigs.closed, mask); /* the first G's */
 	atomic_store(&sigs.reopen, true);

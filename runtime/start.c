@@ -54,16 +54,16 @@ static int makeps(void)
 	return 0;
 }
 
-/* The calling kernel thread becomes M, its program thread gp. It comes out inside the runtime. */
-static int adopt(struct g *gp)
+/* The calling kernel thread becomes M, its program thread gp, with that mask. It comes out inside the runtime. */
+static int adopt(struct g *gp, uint64_t mask)
 {
 	struct m *mp = mnew();
 
 	if (mp == NULL)
 		return -ENOMEM;
 	atomic_store(&mp->procid, (int32_t)SC0(SYS_gettid));
-	SC4(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &mp->sigmask, 8);
-	signew(gp, mp->sigmask);
+	mp->sigmask = ALLSIGS;
+	signew(gp, mask);
 	SC2(SYS_sigaltstack, NULL, &gp->sigalt);
 	if (gp->sigalt.ss_flags & SS_DISABLE)
 		gp->sigalt.ss_sp = NULL;
@@ -81,7 +81,8 @@ static int adopt(struct g *gp)
 	return 0;
 }
 
-static int start(void)
+/* All signals are blocked; mask is the caller's. If it is the process's first thread it comes out inside the runtime. */
+static int start(uint64_t mask)
 {
 	bool first = SC0(SYS_gettid) == SC0(SYS_getpid);
 
@@ -104,7 +105,7 @@ static int start(void)
 		return refuse("no memory", err);
 	if ((err = netpollinit()) != 0)
 		return refuse("no epoll descriptor", err);
-	siginit();
+	siginit(mask);
 	schedtraceinit();
 	allthreadsinit();
 	preemptinit();
@@ -112,7 +113,7 @@ static int start(void)
 		struct g *gp = sched.maing;
 		if (gp == NULL && (gp = galloc()) == NULL)
 			return refuse("no memory", -ENOMEM);
-		if ((err = adopt(gp)) != 0)
+		if ((err = adopt(gp, mask)) != 0)
 			return refuse("no memory", err);
 		gp->ismain = true;
 		sched.maing = gp;
@@ -125,24 +126,31 @@ static int start(void)
 	atomic_store(&sched.lastpoll, nanotime());
 	sysmonstart();
 	atomic_store_explicit(&sched.started, true, memory_order_release);
-	if (first)
-		enterforeign();
 	return 0;
 }
 
 int schedinit(void)
 {
 	static int failed;
+	uint64_t all = ALLSIGS, mask;
 	int err = 0;
 
 	if (likely(atomic_load_explicit(&sched.started, memory_order_acquire)))
 		return 0;
+	/* A handler would find the pool half made, and might fork. */
+	SC4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, 8);
 	lock(&startlock);
 	if (!atomic_load(&sched.started)) {
-		err = failed ? failed : start();
+		err = failed ? failed : start(mask);
 		failed = err;
 	}
 	unlock(&startlock);
+	if (getg() != NULL) {
+		setsigmask(getg()->m, mask);
+		enterforeign();
+	} else {
+		SC4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
+	}
 	return err;
 }
 
@@ -150,10 +158,13 @@ int schedinit(void)
 
 /*
  * Before the real fork: nobody else may be inside an allocator of ours, for the child will use it.
- * All else the child makes anew. Called by a G in program code or by any thread.
+ * All else the child makes anew. Called by a G in program code or by any thread. What waits until forkparent() must
+ * not park, which inruntime says: whoever would wake it may want one of these locks.
  */
 void forkprepare(void)
 {
+	struct g *gp = getg();
+
 	allthreadslock();
 	lock(&startlock);
 	clonelock();
@@ -163,6 +174,8 @@ void forkprepare(void)
 	tlslock();
 	stacklock();
 	siglockfork();
+	if (gp != NULL)
+		gp->inruntime++;
 }
 
 static void forkunlock(void)
@@ -182,8 +195,10 @@ void forkparent(void)
 {
 	struct g *gp = getg();
 
-	if (gp != NULL && gp->m != NULL)
+	if (gp != NULL) {
 		gp->m->forked = true;
+		gp->inruntime--;
+	}
 	forkunlock();
 	sigunlockfork();
 }
@@ -280,6 +295,7 @@ void forkchild(void)
 	sched.maing = gp;
 	if (gp != NULL) {
 		gp->ismain = true;
+		gp->inruntime = 0;
 		gp->m = NULL;
 		gp->lockedm = NULL; /* what was bound to its thread is this process's only thread now */
 		gp->nlocked = 0;
@@ -288,6 +304,7 @@ void forkchild(void)
 		gp->timer.pp = NULL;
 		atomic_store(&gp->timer.when, 0);
 		tlsmain(gp, true);
+		SC5(SYS_prctl, PR_SET_NAME, gp->name, 0, 0, 0); /* the kernel's was that of any M */
 		runtime_g = NULL; /* no pool, no G: schedinit() makes us one again */
 	}
 	sigfork(gp);

@@ -197,8 +197,8 @@ void tlsmain(struct g *gp, bool isfork)
 
 	gp->tcb = tcb;
 	if (isfork) {
-		/* The kernel has written the child's pid there. */
-		gp->tid = INT(tcb, tlslayout.tid);
+		/* fork() has the kernel write it there, clone() need not. */
+		gp->tid = INT(tcb, tlslayout.tid) = (int)SC0(SYS_gettid);
 		if (gp->area) {
 			/*
 			 * fork() has put this node into libc's list of threads; a cloned TCB must

@@ -4,13 +4,64 @@
  *
  * fork itself is libc's: our part hangs on it by pthread_atfork, registered before anything of the program's,
  * so our prepare handler runs last and our child handler first, and libc's own callers of fork are covered as well.
+ *
+ * Behind our handler libc takes two more locks. That of the list of FILEs may be held for long, by a thread in fflush(NULL)
+ * which waits for a reader; it may need a kernel thread in order to go on, and that one our locks. So we take it first (it
+ * is recursive). The allocator's is held for short times only.
  */
 #include "io.h"
 #include <stdlib.h>
 
+/* Of libc's, for its debuggers and for us. */
+static void (*listlock)(void), (*listunlock)(void);
+static __thread bool listlocked; /* since prepare() */
+
+static void prepare(void)
+{
+	if (poolstarted() && listlock != NULL && listunlock != NULL) {
+		listlock();
+		listlocked = true;
+	}
+	forkprepare();
+}
+
+static void parent(void)
+{
+	bool locked = listlocked;
+
+	listlocked = false;
+	forkparent();
+	if (locked)
+		listunlock();
+}
+
+static void child(void)
+{
+	listlocked = false; /* libc has made its lock anew */
+	forkchild();
+}
+
 __attribute__((constructor)) static void init(void)
 {
-	pthread_atfork(forkprepare, forkparent, forkchild);
+	listlock = (void (*)(void))libcsym("_IO_list_lock");
+	listunlock = (void (*)(void))libcsym("_IO_list_unlock");
+	pthread_atfork(prepare, parent, child);
+}
+
+/* Without atfork handlers, and async-signal-safe. */
+EXPORT pid_t _Fork(void)
+{
+	if (!poolstarted())
+		return REAL(_Fork)();
+	forkprepare();
+	pid_t pid = REAL(_Fork)();
+	int e = errno;
+	if (pid == 0)
+		forkchild();
+	else
+		forkparent();
+	errno = e;
+	return pid;
 }
 
 EXPORT pid_t wait4(pid_t pid, int *status, int options, struct rusage *ru)

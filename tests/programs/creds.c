@@ -138,7 +138,7 @@ static void tick(union sigval v)
 
 static void *changes(void *arg)
 {
-	int n = scaled(100), wrong = 0, bad = 0;
+	int n = scaled(30), wrong = 0, bad = 0;
 
 	for (int i = 0; i < n; i++) {
 		want_gid = i % 3 ? 1000 + i : 0;
