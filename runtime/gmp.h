@@ -63,6 +63,8 @@ struct newattr {
 	void *stackaddr;  /* lowest byte of the caller's own stack, or nil */
 	bool detached;
 	bool hasmask;
+	const void *affinity; /* the CPUs it is to be bound to, or nil */
+	size_t affsize;
 	sigset_t mask; /* the new G's signal mask, if hasmask */
 };
 
@@ -122,6 +124,9 @@ void gogetname(struct g *gp, char name[16]);
  * calls. any thread
  */
 uint64_t gocputime(struct g *gp);
+/* The CPUs gp may run on; it gets a kernel thread of its own. 0, or what sched_setaffinity(2) says. any thread */
+int gosetaffinity(struct g *gp, size_t size, const void *set);
+int gogetaffinity(struct g *gp, size_t size, void *set); /* bytes written, or -errno */
 int gogetpolicy(struct g *gp); /* SCHED_* as last set: told back, without effect */
 void gosetpolicy(struct g *gp, int policy);
 

@@ -29,6 +29,21 @@
 #include "runtime.h"
 #include <sys/syscall.h>
 
+static void bind(struct m *mp, struct g *gp)
+{
+	gp->lockedm = mp;
+	mp->lockedg = gp;
+	atomic_fetch_add_explicit(&sched.nlockedm, 1, memory_order_relaxed);
+}
+
+/* From outside, for good: gp is about to run on mp. On g0 */
+void gobind(struct m *mp, struct g *gp)
+{
+	gp->nlocked = 1;
+	gp->owns = true;
+	bind(mp, gp);
+}
+
 int lockosthread(void)
 {
 	struct g *gp = getg();
@@ -36,11 +51,8 @@ int lockosthread(void)
 	if (gp == NULL)
 		return (int)SC0(SYS_gettid);
 	struct m *mp = exitforeign();
-	if (gp->nlocked++ == 0) {
-		gp->lockedm = mp;
-		mp->lockedg = gp;
-		atomic_fetch_add_explicit(&sched.nlockedm, 1, memory_order_relaxed);
-	}
+	if (gp->nlocked++ == 0)
+		bind(mp, gp);
 	int tid = atomic_load_explicit(&mp->procid, memory_order_relaxed);
 	enterforeign();
 	return tid;

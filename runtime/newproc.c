@@ -164,6 +164,9 @@ int newproc(const struct newattr *attr, void *(*fn)(void *), void *arg, uintptr_
 	gp->robustleft = false;
 	atomic_store_explicit(&gp->cputime, 0, memory_order_relaxed);
 	gosetpolicy(gp, self ? gogetpolicy(self) : 0 /* SCHED_OTHER */);
+	atomic_store(&gp->affwant, false);
+	if (unlikely(attr->affinity != NULL))
+		goinheritaffinity(gp, attr->affsize, attr->affinity);
 	gp->detached = attr->detached;
 	if (self != NULL) /* inherited, as the kernel's comm is */
 		memcpy(gp->name, self->name, sizeof(gp->name));

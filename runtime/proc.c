@@ -671,8 +671,8 @@ static noreturn void execute(struct m *mp, struct g *gp, bool inherit)
 			      atomic_load_explicit(&pp->schedtick, memory_order_relaxed) + 1,
 			      memory_order_relaxed);
 	setsigmask(mp, gp->sigmask);
-	if (unlikely(gp->sigalt.ss_sp != NULL) && mp->altlo == 0)
-		sigalt(mp);
+	if (unlikely(atomic_load_explicit(&gp->affwant, memory_order_relaxed)))
+		affine(mp, gp);
 	gogo(gp);
 }
 

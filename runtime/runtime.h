@@ -118,6 +118,9 @@ struct g {
 	void *unwindbuf;    /* gexit.c: bottom frame's jump buffer for forced unwinds */
 	struct m *lockedm;  /* bound to that M, nil: to none. lockos.c */
 	bool owns;	    /* owner: bound for good, with attributes which its threads inherit */
+	void *affinity;	    /* the CPUs it is to be bound to when it runs next, if affwant; under affinity.c's lock */
+	uint32_t affsize;
+	_Atomic bool affwant;
 	_Atomic uint64_t cputime; /* ns, up to its last stop, if sched.cputimes; its M writes. cputime.c */
 	uint32_t nlocked;   /* owner: lockosthread() less unlockosthread() */
 	int kernelid;	    /* owner: that of the M it is bound to for the sake of mutexes, or 0. robust.c */
@@ -552,7 +555,12 @@ static inline void dropg(struct m *mp, struct g *gp)
 	gp->m = NULL;
 }
 
+/* ---- affinity.c ------------------------------------------------------------------------------------ */
+int goinheritaffinity(struct g *gp, size_t size, const void *set);
+void affine(struct m *mp, struct g *gp);
+
 /* ---- lockos.c ---------------------------------------------------------------------------------- */
+void gobind(struct m *mp, struct g *gp);
 void stoplockedm(struct m *mp);
 void startlockedm(struct m *mp, struct g *gp);
 noreturn void goexitlocked(struct m *mp, struct g *gp);

@@ -29,7 +29,7 @@ static bool wantskernel(const pthread_attr_t *attr)
 	       (policy != SCHED_OTHER || param.sched_priority != 0);
 }
 
-static void takeattr(struct newattr *na, const pthread_attr_t *attr)
+static void takeattr(struct newattr *na, const pthread_attr_t *attr, cpu_set_t *cpus)
 {
 	int detach = PTHREAD_CREATE_JOINABLE;
 	size_t size = 0;
@@ -48,6 +48,13 @@ static void takeattr(struct newattr *na, const pthread_attr_t *attr)
 	}
 	if (pthread_attr_getsigmask_np(attr, &na->mask) == 0)
 		na->hasmask = true;
+	/* All CPUs, if none were set. */
+	CPU_ZERO(cpus);
+	if (pthread_attr_getaffinity_np(attr, sizeof(*cpus), cpus) == 0 && CPU_COUNT(cpus) != 0 &&
+	    CPU_COUNT(cpus) < CPU_SETSIZE) {
+		na->affinity = cpus;
+		na->affsize = sizeof(*cpus);
+	}
 }
 
 static struct newattr defaults = {.guardsize = 4096};
@@ -69,6 +76,7 @@ EXPORT int pthread_setattr_default_np(const pthread_attr_t *attr)
 EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
 {
 	struct newattr na = defaults;
+	cpu_set_t cpus;
 	int err;
 
 	if (schedinit() != 0)
@@ -77,7 +85,7 @@ EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 	if ((attr != NULL && wantskernel(attr)) || ownsthread())
 		return REAL(pthread_create)(thread, attr, fn, arg);
 	if (attr != NULL)
-		takeattr(&na, attr);
+		takeattr(&na, attr, &cpus);
 	err = newproc(&na, fn, arg, (uintptr_t *)thread);
 	return -err;
 }
@@ -272,17 +280,6 @@ EXPORT int pthread_setschedprio(pthread_t t, int prio)
 	if (gofthread(t) == NULL)
 		return REAL(pthread_setschedprio)(t, prio);
 	return prio == 0 ? 0 : EINVAL;
-}
-
-/* Every M may run where the process may. */
-EXPORT int pthread_getaffinity_np(pthread_t t, size_t size, cpu_set_t *set)
-{
-	if (gofthread(t) == NULL)
-		return REAL(pthread_getaffinity_np)(t, size, set);
-	int e = errno, r = sched_getaffinity(0, size, set);
-	int err = r == 0 ? 0 : errno;
-	errno = e;
-	return err;
 }
 
 EXPORT int sched_yield(void)

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * affinity.c: on which CPUs a G may run. Only the kernel can see to that, so such a G gets a kernel thread of its own
+ * (ownthread()).
+ *
+ * Only a G itself can bind itself. Asked from outside, the wish is kept (gp->affinity, gp->affwant) and fulfilled when gp runs
+ * next (execute(), on g0); one that runs now is asked to give way for that. Until then it is told back as if it held.
+ *
+ * afflock guards affinity and affsize of all Gs; affwant is read without.
+ */
+#include "runtime.h"
+#include <string.h>
+#include <sys/syscall.h>
+
+enum { MAXSIZE = 128 }; /* 1024 CPUs */
+
+static mutex afflock;
+
+static long setof(int tid, size_t size, const void *set)
+{
+	return SC3(SYS_sched_setaffinity, tid, size, set);
+}
+
+/* Would the kernel take it? Tried out on the calling thread, for the length of two system calls. */
+static int valid(size_t size, const void *set)
+{
+	char old[MAXSIZE];
+	long n = SC3(SYS_sched_getaffinity, 0, sizeof(old), old);
+
+	if (n < 0)
+		return (int)n;
+	long r = setof(0, size, set);
+	if (r == 0)
+		setof(0, (size_t)n, old);
+	return (int)r;
+}
+
+static int keep(struct g *gp, size_t size, const void *set)
+{
+	if (size > MAXSIZE)
+		size = MAXSIZE;
+	if (gp->affinity == NULL && (gp->affinity = sysalloc(MAXSIZE)) == NULL)
+		return -ENOMEM;
+	memcpy(gp->affinity, set, size);
+	gp->affsize = (uint32_t)size;
+	atomic_store(&gp->affwant, true);
+	return 0;
+}
+
+int gosetaffinity(struct g *gp, size_t size, const void *set)
+{
+	int err;
+
+	if (gp == getg()) {
+		char now[MAXSIZE];
+		long n = SC3(SYS_sched_getaffinity, 0, sizeof(now), now);
+		if (n > 0 && !gp->owns && size >= (size_t)n && memcmp(now, set, (size_t)n) == 0)
+			return 0; /* as it is */
+		bool new = ownthread();
+		err = (int)setof(0, size, set);
+		if (err != 0 && new)
+			disownthread();
+		return err;
+	}
+	struct g *self = getg();
+	if (self != NULL)
+		exitforeign();
+	if (golockedtid(gp) != 0) {
+		err = (int)setof(golockedtid(gp), size, set);
+	} else if ((err = valid(size, set)) == 0) {
+		lock(&afflock);
+		err = keep(gp, size, set);
+		unlock(&afflock);
+		struct m *mp = __atomic_load_n(&gp->m, __ATOMIC_RELAXED);
+		if (mp != NULL)
+			preemptone(mp);
+	}
+	if (self != NULL)
+		enterforeign();
+	return err;
+}
+
+/* Bytes written, as the system call has it, or -errno. */
+int gogetaffinity(struct g *gp, size_t size, void *set)
+{
+	int n = (int)SC3(SYS_sched_getaffinity, golockedtid(gp), size, set);
+
+	if (n < 0 || !atomic_load(&gp->affwant))
+		return n;
+	lock(&afflock);
+	if (atomic_load(&gp->affwant)) {
+		memset(set, 0, (size_t)n);
+		memcpy(set, gp->affinity, gp->affsize < (uint32_t)n ? gp->affsize : (size_t)n);
+	}
+	unlock(&afflock);
+	return n;
+}
+
+/* A new G, known to nobody yet. */
+int goinheritaffinity(struct g *gp, size_t size, const void *set)
+{
+	lock(&afflock);
+	int err = keep(gp, size, set);
+	unlock(&afflock);
+	return err;
+}
+
+/* gp is about to run on mp and is to have a kernel thread of its own: this one. On g0 */
+void affine(struct m *mp, struct g *gp)
+{
+	lock(&afflock);
+	atomic_store(&gp->affwant, false);
+	if (gp->lockedm == NULL)
+		gobind(mp, gp);
+	setof(0, gp->affsize, gp->affinity);
+	unlock(&afflock);
+}

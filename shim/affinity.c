@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * affinity.c: which CPUs a thread may run on, by pthread_t and by thread id.
+ */
+#include "shim.h"
+#include <sched.h>
+#include <string.h>
+
+/* The G that `pid` means; nil: none of ours, or none at all. */
+static struct g *taskof(pid_t pid)
+{
+	struct g *self = getg();
+
+	if (self != NULL && (pid == 0 || pid == selftid()))
+		return self;
+	return pid > 0 && poolstarted() ? gofid(pid) : NULL;
+}
+
+static int failed(int err)
+{
+	errno = -err;
+	return -1;
+}
+
+EXPORT int sched_setaffinity(pid_t pid, size_t size, const cpu_set_t *set)
+{
+	struct g *gp = taskof(pid);
+
+	if (gp == NULL)
+		return REAL(sched_setaffinity)(pid, size, set);
+	int err = gosetaffinity(gp, size, set);
+	return err == 0 ? 0 : failed(err);
+}
+
+EXPORT int pthread_setaffinity_np(pthread_t t, size_t size, const cpu_set_t *set)
+{
+	struct g *gp = gofthread(t);
+
+	return gp ? -gosetaffinity(gp, size, set) : REAL(pthread_setaffinity_np)(t, size, set);
+}
+
+/* What the kernel did not write is 0, as libc has it. 0 or -errno */
+static int get(struct g *gp, size_t size, cpu_set_t *set)
+{
+	int n = gogetaffinity(gp, size < INT32_MAX ? size : INT32_MAX, set);
+
+	if (n < 0)
+		return n;
+	memset((char *)set + n, 0, size - (size_t)n);
+	return 0;
+}
+
+EXPORT int sched_getaffinity(pid_t pid, size_t size, cpu_set_t *set)
+{
+	struct g *gp = taskof(pid);
+
+	if (gp == NULL)
+		return REAL(sched_getaffinity)(pid, size, set);
+	int err = get(gp, size, set);
+	return err == 0 ? 0 : failed(err);
+}
+
+EXPORT int pthread_getaffinity_np(pthread_t t, size_t size, cpu_set_t *set)
+{
+	struct g *gp = gofthread(t);
+
+	return gp ? -get(gp, size, set) : REAL(pthread_getaffinity_np)(t, size, set);
+}
