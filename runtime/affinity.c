@@ -83,6 +83,12 @@ int gosetaffinity(struct g *gp, size_t size, const void *set)
 /* Bytes written, as the system call has it, or -errno. */
 int gogetaffinity(struct g *gp, size_t size, void *set)
 {
+	while (gp == getg() && atomic_load(&gp->affwant)) { /* what it is told is to hold */
+		exitforeign();
+		atomic_store(&gp->preemptwhen, nanotime());
+		atomic_store(&gp->preempt, true);
+		enterforeign();
+	}
 	int n = (int)SC3(SYS_sched_getaffinity, golockedtid(gp), size, set);
 
 	if (n < 0 || !atomic_load(&gp->affwant))

@@ -87,11 +87,8 @@ static void libchandler(int s, siginfo_t *info, void *ctx, bool first)
 {
 	struct g *gp = sched.maing;
 	void *tcb = gettls();
-	const uint64_t own = SIGBIT(SIGALL);
 	bool move = first && gp != NULL && gp->area == NULL && gp->tcb != tcb;
 
-	/* Another of the same signal would find the wrong G. Until we return: many in a row must not nest. */
-	SC4(SYS_rt_sigprocmask, SIG_BLOCK, &own, NULL, 8);
 	if (move)
 		settls(gp->tcb);
 	libcs.fn(s, info, ctx);
@@ -99,7 +96,7 @@ static void libchandler(int s, siginfo_t *info, void *ctx, bool first)
 		settls(tcb);
 }
 
-/* The handler of SIGALL, for what is no request to preempt. All other signals are blocked. */
+/* The handler of SIGALL, for what is no request to preempt. All signals are blocked. */
 void allthreadssig(int s, siginfo_t *info, void *ctx)
 {
 	int32_t tid = (int32_t)SC0(SYS_gettid), pid = (int32_t)SC0(SYS_getpid);
@@ -107,12 +104,8 @@ void allthreadssig(int s, siginfo_t *info, void *ctx)
 
 	if (seq != 0) {
 		struct m *mp = mofthread(tid);
-		if (mp != NULL && atomic_load(&mp->xiddone) != seq) {
-			/* Until sigreturn: once it is done the next call's may come, and find the stack full of those before. */
-			const uint64_t own = SIGBIT(SIGALL);
-			SC4(SYS_rt_sigprocmask, SIG_BLOCK, &own, NULL, 8);
+		if (mp != NULL && atomic_load(&mp->xiddone) != seq)
 			done(mp, seq, SC3(xid.nr, xid.a, xid.b, xid.c));
-		}
 	}
 	if (info->si_code == SI_TKILL && info->si_pid == pid && libcs.fn != DFL && libcs.fn != IGN)
 		libchandler(s, info, ctx, tid == pid);
@@ -243,9 +236,8 @@ void allthreadsinit(void)
 	}
 	libcs = k;
 	k.fn = sigtramp;
-	/* The signal itself stays open: preemptsig() switches away in it, and Ms' masks do not know it. */
-	k.flags |= SA_SIGINFO | SA_RESTART | SA_ONSTACK | SA_NODEFER;
-	k.mask = ALLSIGS;
+	k.flags |= SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+	k.mask = ~(uint64_t)0; /* itself too: one call may follow the other at once, and the stack is small */
 	installed = SC4(SYS_rt_sigaction, SIGALL, &k, NULL, 8) == 0;
 	if (!installed)
 		debug.noasync = true;

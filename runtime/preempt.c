@@ -185,6 +185,9 @@ void preemptsig(void *ctx)
 		gp->inruntime = 0; /* sysmon was quicker and took the P */
 		return;
 	}
+	/* What Ms' masks do not know is blocked in its handler: other Gs run here now. */
+	const uint64_t all = ALLSIGS;
+	SC4(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, 8);
 	mp->sigmask = ALLSIGS;
 	account(gp, pp, CountPreemptAsync);
 	mcall(gp, &mp->g0, goschedpreempt_m);

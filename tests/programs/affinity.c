@@ -4,7 +4,6 @@
 #include <sched.h>
 #include <semaphore.h>
 
-static _Atomic bool quit;
 static sem_t go, done;
 
 static cpu_set_t one(int cpu)
@@ -71,11 +70,13 @@ static void *computes(void *arg)
 {
 	int cpu = *(int *)arg;
 
-	while (sched_getcpu() != cpu)
-		;
-	/* Not by chance. */
+	cpu_set_t set, want = one(cpu);
+
+	do {
+		OK(pthread_getaffinity_np(pthread_self(), sizeof set, &set));
+	} while (!CPU_EQUAL(&set, &want));
 	for (int i = 0; i < 200000; i++)
-		MUST(sched_getcpu() == cpu || !quit);
+		MUST(sched_getcpu() == cpu);
 	sem_post(&done);
 	stays(cpu);
 	return arg;
