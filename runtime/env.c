@@ -3,10 +3,12 @@
  * env.c: the GMP_* settings. Parsed strictly: a bad value is named with what is allowed, and ends the
  * process with status 2 before the program does anything; a GMP_* name we do not know is a warning.
  *
- * The environment is scanned once, in the constructor, without system calls.
+ * The environment is scanned once, in the constructor, without system calls. In a process that has more rights than who
+ * started it (AT_SECURE) it is not believed: only GMP_VERBOSE=1 counts, and the pool never starts.
  */
 #include "runtime.h"
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 
 struct debug debug = {.maxm = 10000, .spinns = 50000};
@@ -99,6 +101,7 @@ void envinit(char **envp)
 {
 	timeinit();
 	semainit();
+	debug.secure = getauxval(AT_SECURE) != 0;
 	for (char **e = envp; e != NULL && *e != NULL; e++) {
 		char name[256]; /* of ours none is longer; a longer one is told cut short */
 		if (strncmp(*e, "GMP_", 4) != 0)
@@ -111,6 +114,9 @@ void envinit(char **envp)
 			n = sizeof(name) - 1;
 		memcpy(name, *e, n);
 		name[n] = 0;
-		setting(name, eq + 1);
+		if (likely(!debug.secure))
+			setting(name, eq + 1);
+		else if (strcmp(*e, "GMP_VERBOSE=1") == 0)
+			debug.verbose = true;
 	}
 }

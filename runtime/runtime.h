@@ -329,6 +329,7 @@ struct debug {
 	int procs;	    /* GMP_PROCS; 0: from affinity and cgroup */
 	int maxm;	    /* GMP_MAXM */
 	bool verbose;	    /* GMP_VERBOSE */
+	bool secure;	    /* AT_SECURE: the pool does not start */
 	enum fsbase fsbase; /* GMP_FSBASE */
 	bool noasync;	    /* GMP_ASYNCPREEMPT=0 */
 	int64_t forcens;    /* GMP_FORCEPREEMPT: preempt every running G so often; 0: when somebody waits */

@@ -89,6 +89,8 @@ static int start(uint64_t mask)
 	sched.pid = (int32_t)SC0(SYS_getpid);
 	int err;
 
+	if (debug.secure)
+		return refuse("the process has more rights than who started it (AT_SECURE)", -EPERM);
 	if (clonedshared())
 		return refuse("a thread made by clone() shares main's TLS", -EBUSY);
 	timeinit();
