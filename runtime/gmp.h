@@ -117,6 +117,7 @@ struct ginfo {
 	int tid;
 };
 void goinfo(struct g *gp, struct ginfo *out);
+bool goended(struct g *gp); /* and has not been joined. any thread */
 void gosetname(struct g *gp, const char *name); /* at most 15 bytes + NUL are kept */
 void gogetname(struct g *gp, char name[16]);
 /*

@@ -268,10 +268,17 @@ int godetach(struct g *gp)
 		gp->detached = true;
 		return 0;
 	}
+	if (st == Joining)
+		return 0; /* as in libc: it is joined all the same */
 	if (st != Exited)
 		return -EINVAL;
 	bury(gp);
 	return 0;
+}
+
+bool goended(struct g *gp)
+{
+	return atomic_load_explicit(&gp->status, memory_order_acquire) == Gdead;
 }
 
 void goinfo(struct g *gp, struct ginfo *out)

@@ -45,6 +45,8 @@ EXPORT int pthread_getcpuclockid(pthread_t t, clockid_t *clk)
 
 	if (gp == NULL)
 		return REAL(pthread_getcpuclockid)(t, clk);
+	if (goended(gp))
+		return ESRCH;
 	goinfo(gp, &info);
 	*clk = (clockid_t)(~(unsigned)info.tid << 3 | PERTHREAD);
 	return 0;

@@ -132,6 +132,13 @@ EXPORT int pthread_mutex_consistent(pthread_mutex_t *mutex)
 	return err;
 }
 
+/* An old name, which pthread.h makes another of the same. */
+EXPORT int consistent_np(pthread_mutex_t *mutex) __asm__("pthread_mutex_consistent_np");
+int consistent_np(pthread_mutex_t *mutex)
+{
+	return pthread_mutex_consistent(mutex);
+}
+
 /* Locks it, and gives the caller the priority for that long. */
 EXPORT int pthread_mutex_setprioceiling(pthread_mutex_t *mutex, int ceiling, int *old)
 {

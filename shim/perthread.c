@@ -245,3 +245,8 @@ EXPORT int __sched_getparam(pid_t pid, struct sched_param *param)
 {
 	return REAL(__sched_getparam)(schedid(&pid) ? pid : 0, param);
 }
+
+EXPORT int sched_rr_get_interval(pid_t pid, struct timespec *ts)
+{
+	return REAL(sched_rr_get_interval)(schedid(&pid) ? pid : 0, ts);
+}

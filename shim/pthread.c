@@ -222,6 +222,8 @@ EXPORT int pthread_setname_np(pthread_t t, const char *name)
 		return REAL(pthread_setname_np)(t, name);
 	if (strlen(name) > 15)
 		return ERANGE;
+	if (goended(gp))
+		return ENOENT;
 	gosetname(gp, name);
 	return 0;
 }
@@ -234,6 +236,8 @@ EXPORT int pthread_getname_np(pthread_t t, char *buf, size_t size)
 		return REAL(pthread_getname_np)(t, buf, size);
 	if (size < 16)
 		return ERANGE;
+	if (goended(gp))
+		return ENOENT;
 	gogetname(gp, buf);
 	return 0;
 }

@@ -36,6 +36,8 @@ EXPORT int pthread_kill(pthread_t t, int sig)
 
 	if (gp == NULL || !poolstarted())
 		return REAL(pthread_kill)(t, sig);
+	if (goended(gp)) /* libc looks at its own two signals only */
+		return sig == 32 || sig == 33 ? EINVAL : 0;
 	if (sig == 0)
 		return 0;
 	if (badsig(sig))
@@ -50,6 +52,8 @@ EXPORT int pthread_sigqueue(pthread_t t, int sig, const union sigval value)
 
 	if (gp == NULL || !poolstarted())
 		return REAL(pthread_sigqueue)(t, sig, value);
+	if (goended(gp))
+		return ESRCH;
 	if (sig == 0)
 		return 0;
 	if (badsig(sig))
@@ -119,6 +123,15 @@ EXPORT unsigned alarm(unsigned s)
 	unsigned left = REAL(alarm)(s);
 
 	if (getg() != NULL && s == 0 && left == 0)
+		gosigsync();
+	return left;
+}
+
+EXPORT useconds_t ualarm(useconds_t us, useconds_t interval)
+{
+	useconds_t left = REAL(ualarm)(us, interval);
+
+	if (getg() != NULL && us == 0 && left == 0)
 		gosigsync();
 	return left;
 }
