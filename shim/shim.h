@@ -27,8 +27,13 @@ extern struct real real_;
 #include "names.def"
 #undef FN
 void realinit(void);
-/* real_ may be wanted before our constructor ran: by other constructors, by the allocator. */
-#define REALFN(name) (likely(real_.name) ? real_.name : (realinit(), real_.name))
+void *realone(void *slot, const char *name);
+/*
+ * real_ may be wanted before our constructor has filled it: by other constructors, and in the middle of it by an
+ * allocator, for dlsym allocates when it does not find a name. So that one name only: the allocator may hold its locks, and
+ * must not be entered once more.
+ */
+#define REALFN(name) (likely(real_.name) ? real_.name : (__typeof__(real_.name))realone(&real_.name, #name))
 #define REAL(name) (*REALFN(name))
 
 /* The pool has started: syscall() looks at what it is asked for. syscall.c */
