@@ -16,6 +16,11 @@ enum { MAXSIZE = 128 }; /* 1024 CPUs */
 
 static mutex afflock;
 
+void affinityfork(void)
+{
+	afflock = (mutex){0};
+}
+
 static long setof(int tid, size_t size, const void *set)
 {
 	return SC3(SYS_sched_setaffinity, tid, size, set);

@@ -559,6 +559,7 @@ static inline void dropg(struct m *mp, struct g *gp)
 /* ---- affinity.c ------------------------------------------------------------------------------------ */
 int goinheritaffinity(struct g *gp, size_t size, const void *set);
 void affine(struct m *mp, struct g *gp);
+void affinityfork(void); /* in the child */
 
 /* ---- lockos.c ---------------------------------------------------------------------------------- */
 void gobind(struct m *mp, struct g *gp);

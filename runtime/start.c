@@ -291,6 +291,7 @@ void forkchild(void)
 		atomic_store(&sched.count[i], 0);
 	atomic_store(&sched.polluntil, 0);
 	scavengefork();
+	affinityfork();
 	atomic_store(&sched.sysmonwait, 0);
 	noteclear(&sched.sysmonnote);
 	netpollfork();
