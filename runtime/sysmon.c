@@ -51,6 +51,15 @@ static char *putdec(char *s, int v)
 	return s;
 }
 
+/*
+ * Is it on a CPU? Then its clock goes on between two looks. No descriptor is opened for it, as threadstate() does: for that moment
+ * the program's lowest free number is another.
+ */
+static bool oncpu(int tid)
+{
+	return threadcpu(tid) != threadcpu(tid);
+}
+
 /* The state letter of a thread in /proc; 0 if it cannot be read. */
 static char threadstate(int tid)
 {
@@ -133,7 +142,7 @@ static bool retakeforeign(struct p *pp, struct m *mp, uint64_t st, uint64_t now)
 	uint32_t t = atomic_load_explicit(&pp->schedtick, memory_order_relaxed);
 	int tid = mp ? atomic_load(&mp->procid) : 0;
 
-	if (unlikely(debug.forcens != 0) && mp != NULL && threadstate(tid) == 'R')
+	if (unlikely(debug.forcens != 0) && mp != NULL && oncpu(tid))
 		preemptone(mp);
 	if (pp->sysmonschedtick != t) {
 		pp->sysmonschedtick = t;
@@ -155,12 +164,13 @@ static bool retakeforeign(struct p *pp, struct m *mp, uint64_t st, uint64_t now)
 		pp->sysmoncputime = cpu;
 		return false;
 	}
-	bool still = cpu == pp->sysmoncputime, running = threadstate(tid) == 'R';
-	if (still && !running)
-		return now >= pp->sysmonschedwhen + COARSE && take(pp, st, CountRetakeBlocked);
-	/* Computing (or starved). */
+	bool still = cpu == pp->sysmoncputime;
+	if (still)
+		return now >= pp->sysmonschedwhen + COARSE && threadstate(tid) != 'R' &&
+		       take(pp, st, CountRetakeBlocked);
+	/* Computing. */
 	pp->sysmoncputime = cpu;
-	if (still || spare || !running)
+	if (spare)
 		return false;
 	if (pp->nasked++ < PATIENCE)
 		return preemptone(mp);
@@ -267,7 +277,7 @@ static void preemptp(struct p *pp)
 	uint64_t st = atomic_load(&pp->status);
 	struct m *mp = mofid((int32_t)(st >> 8));
 
-	if ((st & 0xff) == Pforeign && mp != NULL && threadstate(atomic_load(&mp->procid)) == 'R')
+	if ((st & 0xff) == Pforeign && mp != NULL && oncpu(atomic_load(&mp->procid)))
 		preemptone(mp);
 }
 

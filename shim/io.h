@@ -12,10 +12,9 @@ static inline enum fdkind kindof(struct polldesc *pd)
 	return (enum fdkind)atomic_load_explicit(&pd->kind, memory_order_relaxed);
 }
 
-/* The descriptor if its blocking calls are ours to wait for; nil: let the real call do it. */
-static inline struct polldesc *waitable(int fd)
+/* The descriptor if its blocking calls are ours to wait for; nil: let the real call do it. No cancellation point. */
+static inline struct polldesc *waitablequiet(int fd)
 {
-	testcancel();
 	struct polldesc *pd = getg() ? fdlook(fd) : NULL;
 
 	if (unlikely(pd == NULL))
@@ -26,6 +25,12 @@ static inline struct polldesc *waitable(int fd)
 	    (atomic_load_explicit(&pd->nonblock, memory_order_relaxed) && kind != FD_FILE))
 		return NULL;
 	return pd;
+}
+
+static inline struct polldesc *waitable(int fd)
+{
+	testcancel();
+	return waitablequiet(fd);
 }
 
 /* A descriptor opened by its path that nobody has looked at yet; else nil. */

@@ -36,6 +36,7 @@ EXPORT int lockf(int fd, int cmd, off_t n)
 {
 	if (getg() == NULL || cmd != F_LOCK)
 		return MARKED(REAL(lockf)(fd, cmd, n));
+	testcancel(); /* as fcntl(F_SETLKW), which it is in libc */
 	return TRYFIRST(REAL(lockf)(fd, F_TLOCK, n), EAGAIN, EACCES, REAL(lockf)(fd, cmd, n));
 }
 

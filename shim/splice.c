@@ -103,7 +103,7 @@ static ssize_t topipe(struct polldesc *pd, int in, off_t *off, size_t n)
 
 EXPORT ssize_t sendfile(int out, int in, off_t *off, size_t n)
 {
-	struct polldesc *pd = waitable(out);
+	struct polldesc *pd = waitablequiet(out); /* in libc it is no cancellation point */
 
 	if (pd != NULL && n > 0 && isstream(pd))
 		return ret_errno(tosocket(pd, in, off, n));
