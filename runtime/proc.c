@@ -192,7 +192,8 @@ struct m *mnew(void)
 		atomic_fetch_add(&sched.mgen, 1);
 		return mp;
 	}
-	mem = SC6(SYS_mmap, 0, sizeof(struct m), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t size = sizeof(struct m) + tlstmpl.dtvlen * sizeof(uintptr_t);
+	mem = SC6(SYS_mmap, 0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (mem < 0 && mem > -4096)
 		goto fail;
 	mp = (struct m *)mem;
@@ -203,14 +204,10 @@ struct m *mnew(void)
 	mp->g0.inruntime = 1; /* g0 runs the runtime only */
 	mp->fastrand = (uint64_t)cputicks() | 1;
 	if (stackalloc(&mp->g0, 64 << 10, 4096, NULL) != 0) {
-		SC2(SYS_munmap, mem, sizeof(struct m));
+		SC2(SYS_munmap, mem, size);
 		goto fail;
 	}
-	if (tlsnew(&mp->g0) != 0) {
-		stackfree(&mp->g0);
-		SC2(SYS_munmap, mem, sizeof(struct m));
-		goto fail;
-	}
+	tlsg0(&mp->g0, (uintptr_t *)(mp + 1));
 	mp->g0.sched.sp = mp->g0.stack.hi;
 	struct m *head = atomic_load(&sched.allms);
 	do

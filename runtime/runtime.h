@@ -283,6 +283,7 @@ size_t stackscavenge(struct g *gp); /* gives a dead G's stack pages back; bytes 
 bool tlsreap(struct g *gp); /* and its libc malloc cache, by a real thread's end: some 50 us. False: it had none */
 void stackslabs(uint32_t areas);    /* areas per mapping from now on; 0: the default */
 int tlsnew(struct g *gp);	    /* a TCB in gp's area; sets gp->tid, its runtime_g. 0 or -EAGAIN */
+void tlsg0(struct g *gp, uintptr_t *dtv); /* an M's g0's: takes no lock. dtv: room for tlstmpl.dtvlen words, kept */
 void tlsreset(struct g *gp);	    /* a recycled one: as new, but keeps libc's malloc cache */
 void tlsmain(struct g *gp, bool isfork); /* adopt the calling kernel thread's TCB as gp's */
 void tlsexit(struct g *gp);	    /* on gp, last of all: thread_local and TSD destructors, libc's leftovers */
@@ -311,6 +312,8 @@ struct tlstmpl {
 	uint32_t reloc[MAXRELOC]; /* offsets of words that move with the TCB */
 	int32_t keep[MAXKEEP];	  /* words of libc's TLS that a recycled shell keeps: its malloc cache */
 	char *scratch;		  /* a TCB for ld.so to initialise; under tls.c's virginlock */
+	uintptr_t *dtv;		  /* the scratch TCB's DTV as ld.so made it, dtvlen words from its length on */
+	size_t dtvlen;
 	size_t *generation;	  /* ld.so's count of TLS changes, or nil */
 	void *(*allocate)(void *);
 	void *(*init)(void *, bool);

@@ -107,6 +107,36 @@ int tlsnew(struct g *gp)
 	return 0;
 }
 
+/*
+ * Nothing of libc's: its allocator and ld.so's locks are the program's to hold, at a _Fork() above all, whose child makes
+ * an M first thing. Modules loaded later are not in it: only the runtime runs on a g0.
+ */
+void tlsg0(struct g *gp, uintptr_t *dtv)
+{
+	char *tcb = gp->tcb;
+	uintptr_t keep[MAXKEEP] = {0};
+
+	if (WORD(tcb, 8)) { /* of the area's owner before: libc's */
+		dtv = (uintptr_t *)WORD(tcb, 8);
+		for (uint32_t i = 0; i < tlstmpl.nkeep; i++)
+			keep[i] = WORD(tcb, tlstmpl.keep[i]);
+	} else {
+		for (size_t i = 0; i < tlstmpl.dtvlen; i++) {
+			uintptr_t w = tlstmpl.dtv[i];
+			dtv[i] = w - (uintptr_t)(tlstmpl.scratch - tlslayout.below) < tlslayout.below
+					 ? w - (uintptr_t)tlstmpl.scratch + (uintptr_t)tcb
+					 : w;
+		}
+		dtv += 2;
+	}
+	memcpy(tcb - tlslayout.below, tlstmpl.tcb - tlslayout.below, tlslayout.below + tlslayout.tcbsize);
+	for (uint32_t i = 0; i < tlstmpl.nkeep; i++)
+		WORD(tcb, tlstmpl.keep[i]) = keep[i];
+	WORD(tcb, 8) = (uintptr_t)dtv;
+	settcb(gp);
+	atomic_store_explicit(&gp->tlsgen, dtv[0], memory_order_relaxed);
+}
+
 /* A virgin block for generation `gen`, made by letting ld.so initialise a scratch TCB. */
 static struct virgin *newvirgin(size_t gen)
 {

@@ -334,6 +334,13 @@ int tlsinit(void)
 	if (!tlstmpl.allocate(tlstmpl.scratch))
 		return fail("no memory");
 	tlstmpl.generation = findgeneration(word(tlstmpl.scratch, 8));
+	/* Before its first element, in the place of an element, is their number; that counts elements from 1. */
+	const uintptr_t *dtv = (const uintptr_t *)word(tlstmpl.scratch, 8) - 2;
+	tlstmpl.dtvlen = 2 * (dtv[0] + 2);
+	tlstmpl.dtv = sysalloc(tlstmpl.dtvlen * sizeof *dtv);
+	if (!tlstmpl.dtv)
+		return fail("no memory");
+	memcpy(tlstmpl.dtv, dtv, tlstmpl.dtvlen * sizeof *dtv);
 
 	if (getdefault && getdefault(&attr) == 0) {
 		int (*getstack)(const pthread_attr_t *, size_t *) =

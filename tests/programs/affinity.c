@@ -74,7 +74,7 @@ static void *computes(void *arg)
 
 	do {
 		OK(pthread_getaffinity_np(pthread_self(), sizeof set, &set));
-	} while (!CPU_EQUAL(&set, &want));
+	} while (!CPU_EQUAL(&set, &want) || sched_getcpu() != cpu); /* the mask is set first, then the thread moved */
 	for (int i = 0; i < 200000; i++)
 		MUST(sched_getcpu() == cpu);
 	sem_post(&done);

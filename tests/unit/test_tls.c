@@ -519,10 +519,12 @@ static void kernelthread(void *arg)
 Test(tls, clone_m)
 {
 	struct g g0 = {0};
+	static uintptr_t dtv[4096];
 
 	start(FSBASE_AUTO);
 	cr_assert_eq(stackalloc(&g0, 64 << 10, 4096, NULL), 0);
-	cr_assert_eq(tlsnew(&g0), 0);
+	cr_assert_leq(tlstmpl.dtvlen, nelem(dtv));
+	tlsg0(&g0, dtv);
 	cr_assert_gt(clone_m(g0.stack.hi, g0.tcb, &ptid, (int *)&ctid, kernelthread, &g0), 0);
 	for (int v; (v = atomic_load(&ctid)) != 0;)
 		SC4(SYS_futex, &ctid, 0, v, NULL);
