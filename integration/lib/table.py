@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+"""The table of stock programs, from what the last run of each left in the build folder."""
+
+import json
+
+BEGIN, END = "<!-- stock -->", "<!-- /stock -->"
+
+
+def cell(value):
+    return f"{value:,.0f}" if isinstance(value, (int, float)) else "-" if value is None else str(value)
+
+
+def markdown(results, order):
+    lines = ["| program | version | its threads | connections | kernel threads bare | preloaded (P) | requests/s | verdict |",
+             "| --- | --- | --- | ---: | ---: | ---: | ---: | --- |"]
+    for name in order:
+        path = results / f"{name}.json"
+        if not path.is_file():
+            continue
+        f = json.loads(path.read_text())
+        a, b = f.get("rate"), f.get("preloaded_rate")
+        lines.append(f"| {name} | {f['version']} | {f['model']} | {cell(f['held'])} | {cell(f['threads'])} | "
+                     f"{cell(f.get('preloaded_threads'))} ({cell(f.get('procs'))}) | "
+                     f"{f'{b / a:.2f}x' if a and b else '-'} | {f['verdict']} |")
+    return "\n".join(lines)
+
+
+def readme(path, table):
+    """Replace what stands between the two marks."""
+    text = path.read_text()
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise SystemExit(f"{path} must have one line {BEGIN} and one {END}")
+    head, rest = text.split(BEGIN)
+    path.write_text(f"{head}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}")
