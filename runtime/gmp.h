@@ -248,6 +248,8 @@ int gosigmask(int how, const uint64_t *set, uint64_t *old);
 void gosigswap(uint64_t mask, uint64_t *old);
 /* Runs the handlers of what is pending and not blocked. 0: there were none; -EINTR (parks) */
 int gosigrun(void);
+/* How many handlers have run on the calling G, or those only without SA_RESTART. */
+uint32_t gohandled(bool any);
 /* The process has stopped sending itself a signal: what is still on its way has arrived afterwards (parks) */
 void gosigsync(void);
 /* Parks until a handler has run; mask nil: with the present mask (parks). -EINTR */
@@ -324,6 +326,8 @@ int allthreads(long nr, long a, long b, long c, int (*libc)(void *), void *arg);
  */
 void entersyscall(void);
 void entersyscallblock(void);
+/* False: GMP_MAXM leaves no M for it (said on stderr once): do not enter a call that may block for long, but poll. */
+bool gomayblock(void);
 void exitsyscall(void); /* (parks) */
 /*
  * After a system call gave EINTR: was it a signal of the runtime's own, and no handler of the program's has run?

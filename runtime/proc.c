@@ -165,19 +165,46 @@ void setsigmask(struct m *mp, uint64_t mask)
 	SC4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
 }
 
+/*
+ * The bound on Ms. Gs that are runnable wait then until an M is free, and that must not wait for one of them: so the last
+ * Ms may not enter a call known to block, whose wrapper asks gomayblock() and polls instead, napping. There are as many of
+ * these as may pass gomayblock() at a time, by Ps. Calls that block unexpectedly can take these too.
+ */
+static void saymaxm(void)
+{
+	static _Atomic bool said;
+
+	if (!atomic_exchange(&said, true))
+		gprintf("libgmp: GMP_MAXM=%d kernel threads are in use, most of them blocked in system calls; "
+			"runnable threads wait until one is free\n",
+			debug.maxm);
+}
+
+bool gomayblock(void)
+{
+	/* One is sysmon. */
+	if (likely(getg() == NULL || atomic_load_explicit(&sched.nblocking, memory_order_relaxed) <
+					     debug.maxm - 1 - gomaxprocs))
+		return true;
+	saymaxm();
+	return false;
+}
+
+/* No M to be had: it is in vain to ask for one. Racy. */
+bool atmaxm(void)
+{
+	return unlikely(atomic_load_explicit(&sched.nm, memory_order_relaxed) >= debug.maxm) && sched.nmidle == 0;
+}
+
 /* A new M without a kernel thread: its scheduler stack, TCB and place in sched.allms. NULL: no memory, or GMP_MAXM. */
 struct m *mnew(void)
 {
-	static _Atomic bool said;
 	static _Atomic int32_t mids;
 	long mem;
 
 	if (atomic_fetch_add_explicit(&sched.nm, 1, memory_order_relaxed) >= debug.maxm) {
 		atomic_fetch_sub_explicit(&sched.nm, 1, memory_order_relaxed);
-		if (!atomic_exchange(&said, true))
-			gprintf("libgmp: %d kernel threads are in use, all of GMP_MAXM; runnable threads wait "
-				"until one of them is free\n",
-				debug.maxm);
+		saymaxm();
 		return NULL;
 	}
 	struct m *mp = mreuse();
@@ -280,6 +307,15 @@ static void stopm(struct m *mp)
 		throw("stopm: M holds a P or spins");
 	setsigmask(mp, ALLSIGS); /* sysmon takes signals in its stead (sigmask.c) */
 	lock(&sched.lock);
+	if (unlikely(sched.stranded)) {
+		struct p *pp = pidleget();
+		sched.stranded = false;
+		if (pp != NULL) {
+			unlock(&sched.lock);
+			acquirep(mp, pp);
+			return;
+		}
+	}
 	mput(mp);
 	unlock(&sched.lock);
 	notesleep(&mp->park);
@@ -396,10 +432,12 @@ void startm(struct p *pp, bool spinning)
 		if (spinning)
 			atomic_fetch_sub(&sched.nmspinning, 1);
 		pidleput(pp);
+		sched.stranded = true; /* an M that is on its way to sleep, beyond its looks at queues, sees it in stopm() */
 		unlock(&sched.lock);
 		if (atomic_load(&sched.lastpoll) == 0)
 			netpollbreak();
-		sysmonkick(); /* all may be blocked in the kernel, and we be in no position to make one */
+		if (!atmaxm())
+			sysmonkick(); /* all may be blocked in the kernel, and we be in no position to make one */
 	}
 }
 
@@ -482,6 +520,10 @@ static inline void leavecall(struct m *mp)
 	uint32_t call = atomic_load_explicit(&mp->call, memory_order_relaxed);
 
 	atomic_store_explicit(&mp->call, call & ~(uint32_t)INCALL, memory_order_relaxed);
+	if (unlikely(mp->blocking)) {
+		mp->blocking = false;
+		atomic_fetch_sub_explicit(&sched.nblocking, 1, memory_order_relaxed);
+	}
 }
 
 /* ---- entering and leaving the runtime ---------------------------------------------------------- */
@@ -620,6 +662,8 @@ void entersyscallblock(void)
 	gp->waitsince = coarsenow();
 	atomic_store_explicit(&gp->status, Gsyscall, memory_order_relaxed);
 	countone(mp->p, CountHandover);
+	mp->blocking = true;
+	atomic_fetch_add_explicit(&sched.nblocking, 1, memory_order_relaxed);
 	handoffp(releasep(mp));
 	atomic_signal_fence(memory_order_seq_cst);
 	gp->inruntime = 0;

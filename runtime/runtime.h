@@ -141,6 +141,7 @@ struct g {
 	_Atomic uint8_t point;	/* owner: in a marked system call that is a cancellation point; gopoint() */
 	bool unwinds;		/* owner: asynchronous cancellation has begun */
 	uint32_t sighandled; /* owner: handlers that have run */
+	uint32_t sigintr;    /* owner: those of them without SA_RESTART */
 	stack_t sigalt;	   /* owner: its alternate stack as the program knows it; ss_sp nil: none */
 
 	char name[16];
@@ -176,6 +177,7 @@ struct m {
 	uint64_t fastrand;
 	void (*mstartfn)(void);
 	_Atomic uint64_t cpustart; /* CPU time of its thread when curg began, 0: it runs none. cputime.c */
+	bool blocking;		/* in entersyscallblock(): counted in sched.nblocking */
 	_Atomic uint32_t call;	/* marked system calls: a number, and INCALL while in one. Own thread writes, sysmon reads */
 	_Atomic uint32_t xiddone; /* allthreads.c: the call which its thread has made last */
 	uint32_t xidtold;	  /* and that the thread xidtid was told to make; under xid.lock */
@@ -390,6 +392,7 @@ struct sched {
 	_Atomic int32_t npidle;
 	struct m *midle;
 	int32_t nmidle;
+	bool stranded; /* a P with work was put on the idle list because there was no M for it */
 	int32_t nmidlelow; /* the least nmidle since sysmon looked last */
 	struct m *mdead;   /* Ms whose kernel thread has ended, or is about to */
 	_Atomic int32_t ndying; /* of them with a G that ends after them */
@@ -398,6 +401,7 @@ struct sched {
 	struct p *_Atomic newmq; /* Ps that wait for sysmon to make an M; written under the lock */
 	_Atomic uint32_t mgen; /* +1 with each M that is about to begin */
 	_Atomic int32_t nmspinning;
+	_Atomic int32_t nblocking; /* Ms in calls that are known to block */
 	_Atomic int32_t needspinning;
 
 	_Alignas(CACHELINE) _Atomic uint64_t lastpoll; /* nanotime of the last netpoll; 0 while an M blocks in it */
@@ -523,6 +527,7 @@ void injectglist(struct g *list, int32_t n); /* linked by schedlink, all Gwaitin
 void startm(struct p *pp, bool spinning);
 void newmwaiting(void);
 void wakep(void);
+bool atmaxm(void);
 void handoffp(struct p *pp);
 bool retakep(struct p *pp, uint64_t seen);
 struct g *galloc(void); /* a struct g never used before, known to foreachg */

@@ -89,6 +89,7 @@ static void runhandler(struct g *gp, siginfo_t *info, ucontext_t *uc)
 	setsigmask(gp->m, ALLSIGS);
 	gp->sigbusy = true;
 	gp->sighandled++;
+	gp->sigintr += !(a.flags & SA_RESTART);
 	gp->spurious = false;
 	gp->sigran |= (a.flags & SA_RESTART) ? RAN_RESTART : RAN_INTR;
 	/* As the kernel has it: what the handler did to its mask is undone, what it wrote to uc holds. */
@@ -176,6 +177,13 @@ static int deliverable(struct g *gp)
 	setsigmask(gp->m, atomic_load(&gp->sigmask)); /* after gosigswap() it may differ */
 	sigleave(saved);
 	return s;
+}
+
+uint32_t gohandled(bool any)
+{
+	struct g *gp = getg();
+
+	return gp == NULL ? 0 : any ? gp->sighandled : gp->sigintr;
 }
 
 /* The calling G has left the runtime and gp->sigwake is set. */

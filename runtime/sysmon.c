@@ -415,7 +415,7 @@ static noreturn void sysmon(void)
 		if (backlog() || (idle > 0 && next != 0 && next <= now &&
 				  atomic_load(&sched.lastpoll) != 0 && atomic_load(&sched.nmspinning) == 0)) {
 			wakep();
-			did = true;
+			did |= !atmaxm();
 		}
 		if (did || kicked) {
 			quiet = 0;

@@ -153,6 +153,20 @@ static inline void epipeerrno(bool failed)
 		r_;                                 \
 	})
 
+/*
+ * Between two attempts of a call that cannot be waited for in the kernel (gomayblock()): parks for a while, longer each
+ * time. False: errno is EINTR, the call's result: a handler has run since the first nap, in it or between two. ipc.c
+ */
+struct nap {
+	uint64_t ns; /* 0: none yet */
+	uint32_t handled;
+};
+enum {
+	IS_POINT = 1, /* the call is a cancellation point */
+	IS_SYSV = 2,  /* any handler ends it; its object may be removed, which only who sleeps is told of as such */
+};
+bool nap(struct nap *n, uint64_t deadline, unsigned kind);
+
 /* fcntl(F_SETLKW), fcntl(F_OFD_SETLKW). ipc.c */
 int waitsetlk(int (*real)(int, int, ...), int fd, int cmd, void *arg);
 

@@ -68,6 +68,13 @@ EXPORT pid_t wait4(pid_t pid, int *status, int options, struct rusage *ru)
 {
 	if (options & WNOHANG)
 		return REAL(wait4)(pid, status, options, ru);
+	for (struct nap n = {0, 0}; unlikely(!gomayblock());) {
+		pid_t r = REAL(wait4)(pid, status, options | WNOHANG, ru);
+		if (r != 0)
+			return r;
+		if (!nap(&n, 0, IS_POINT))
+			return -1;
+	}
 	return MARKEDBLOCK(REAL(wait4)(pid, status, options, ru));
 }
 
@@ -90,6 +97,16 @@ EXPORT int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
 {
 	if (options & WNOHANG)
 		return REAL(waitid)(type, id, info, options);
+	for (struct nap n = {0, 0}; unlikely(!gomayblock());) {
+		siginfo_t si = {.si_pid = 0};
+		int r = REAL(waitid)(type, id, &si, options | WNOHANG);
+		if (r == 0 && si.si_pid != 0 && info != NULL)
+			*info = si;
+		if (r != 0 || si.si_pid != 0)
+			return r;
+		if (!nap(&n, 0, IS_POINT))
+			return -1;
+	}
 	return MARKEDBLOCK(REAL(waitid)(type, id, info, options));
 }
 

@@ -12,7 +12,9 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#ifndef KINDS
 #define KINDS 7
+#endif
 #define EACH 6
 
 static int held, queue, sem, back[2];
@@ -93,7 +95,7 @@ static void *frees(void *arg)
 		long type;
 		char text[8];
 	} m = {1, "msg"};
-	int fd;
+	int fd = -1;
 
 	MUST(flock(held, LOCK_UN) == 0 && fcntl(held, F_OFD_SETLK, &l) == 0 &&
 	     semop(sem, &give, 1) == 0);
@@ -101,12 +103,12 @@ static void *frees(void *arg)
 		MUST(msgsnd(queue, &m, 3, 0) == 0 && mq_send(mq, "mq", 2, 0) == 0);
 	for (int i = 0; i < EACH; i++)
 		MUST(kill(child[i], SIGCONT) == 0);
-	MUST((fd = open("fifo", O_WRONLY)) >= 0);
+	MUST(KINDS < 7 || (fd = open("fifo", O_WRONLY)) >= 0);
 	for (int i = 0; i < KINDS * EACH; i++) {
 		char c;
 		MUST(read(back[0], &c, 1) == 1);
 	}
-	MUST(close(fd) == 0);
+	MUST(KINDS < 7 || close(fd) == 0);
 	return arg;
 }
 
