@@ -66,6 +66,7 @@ static void setting(const char *name, const char *value)
 {
 	static const char *const fs[] = {"auto", "wrfsbase", "syscall", NULL};
 	static const char *const deadlocks[] = {"warn", "abort", "off", NULL};
+	static const char *const loaders[] = {"auto", "names", NULL};
 	static const char *const guards[] = {"auto", "madvise", "mprotect", NULL};
 
 	if (strcmp(name, "GMP_PROCS") == 0)
@@ -86,6 +87,8 @@ static void setting(const char *name, const char *value)
 		deadlock = (enum deadlock)choice(name, value, deadlocks, "warn, abort or off");
 	else if (strcmp(name, "GMP_FSBASE") == 0)
 		debug.fsbase = (enum fsbase)choice(name, value, fs, "auto, wrfsbase or syscall");
+	else if (strcmp(name, "GMP_LOADER") == 0)
+		debug.loader = (enum loader)choice(name, value, loaders, "auto or names");
 	else if (strcmp(name, "GMP_SCHEDTRACE") == 0) {
 		debug.schedtracefile = trace(name, value, &debug.schedtrace);
 		debug.schedtrace *= 1000000;
@@ -93,7 +96,7 @@ static void setting(const char *name, const char *value)
 		guardhow = (enum guardhow)choice(name, value, guards, "auto, madvise or mprotect");
 	else if (strcmp(name, "GMP_LIB") != 0) /* the launcher's */
 		gprintf("libgmp: %s is no setting (known: GMP_PROCS GMP_MAXM GMP_VERBOSE GMP_SPIN "
-			"GMP_ASYNCPREEMPT GMP_FORCEPREEMPT GMP_FSBASE GMP_GUARD GMP_SCHEDTRACE GMP_DEADLOCK GMP_TRACEBACK); "
+			"GMP_ASYNCPREEMPT GMP_FORCEPREEMPT GMP_FSBASE GMP_GUARD GMP_LOADER GMP_SCHEDTRACE GMP_DEADLOCK GMP_TRACEBACK); "
 			"ignored\n", name);
 }
 

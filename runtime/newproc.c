@@ -131,6 +131,32 @@ void gfput(struct m *mp, struct g *gp)
 	pp->gfreecnt++;
 }
 
+/*
+ * gp's TLS where ld.so must make it, under a lock of its own and with the program's allocator: a marked system call with no
+ * handler run. Who holds that lock (in dlopen) may have parked for the allocator's, and need this P.
+ */
+static int tlsslow(struct g *gp, bool made, struct m **mp)
+{
+	struct g *self = getg();
+	int err = 0;
+
+	if (self != NULL) {
+		enterforeign();
+		entersyscall();
+		self->inruntime++;
+	}
+	if (made)
+		tlsreset(gp);
+	else
+		err = tlsnew(gp);
+	if (self != NULL) {
+		self->inruntime--;
+		exitsyscall();
+		*mp = exitforeign();
+	}
+	return err;
+}
+
 int newproc(const struct newattr *attr, void *(*fn)(void *), void *arg, uintptr_t *thread)
 {
 	struct g *self = getg();
@@ -147,7 +173,7 @@ int newproc(const struct newattr *attr, void *(*fn)(void *), void *arg, uintptr_
 		stackfree(gp);
 	if (gp->area == NULL) {
 		err = stackalloc(gp, attr->stacksize, attr->guardsize, attr->stackaddr);
-		if (err == 0 && (err = tlsnew(gp)) != 0)
+		if (err == 0 && (err = tlsslow(gp, false, &mp)) != 0)
 			stackfree(gp);
 		if (err != 0) {
 			gfput(mp, gp);
@@ -155,7 +181,10 @@ int newproc(const struct newattr *attr, void *(*fn)(void *), void *arg, uintptr_
 		}
 	} else {
 		stackset(gp, attr->stacksize, attr->guardsize, attr->stackaddr);
-		tlsreset(gp);
+		if (likely((tlsdlopens() & 1) == 0))
+			tlsreset(gp);
+		else
+			tlsslow(gp, true, &mp);
 	}
 	gp->fn = fn;
 	gp->arg = arg;

@@ -147,7 +147,6 @@ struct g {
 	char name[16];
 	_Atomic int policy; /* SCHED_*; gosetpolicy() */
 	struct area *area;  /* stack.c: where stack and TLS live; nil for main */
-	_Atomic size_t tlsgen; /* ld.so's count of TLS changes its TLS is made for; ~0: in libc's thread list. tlsdl.c */
 	struct g *alllink;  /* all Gs ever made; under sched.allglock */
 };
 
@@ -293,7 +292,7 @@ void tlsdrop(struct g *gp);	    /* the same without destructors: it ended by SYS
 void gostart(struct g *gp);	    /* first C function of a G: runs gp->fn, ends in goexit() */
 bool gexitinit(void);		    /* libc's names a thread's end needs. From tlsinit() */
 void unwindmain(struct g *gp);	    /* makes main's forced unwind end in our hands. gexit.c */
-void tlsdlinit(void);		    /* from tlsinit() */
+bool tlsdlinit(void);		    /* from tlsinit() */
 void *libcown(const char *name);    /* libc's own, whoever else is preloaded. libc.c */
 
 /* Offsets from a TCB to glibc's words in it, found at start; written once by tlsinit(). 0: none */
@@ -316,7 +315,6 @@ struct tlstmpl {
 	char *scratch;		  /* a TCB for ld.so to initialise; under tls.c's virginlock */
 	uintptr_t *dtv;		  /* the scratch TCB's DTV as ld.so made it, dtvlen words from its length on */
 	size_t dtvlen;
-	size_t *generation;	  /* ld.so's count of TLS changes, or nil */
 	void *(*allocate)(void *);
 	void *(*init)(void *, bool);
 	void (*ctypeinit)(void);
@@ -330,12 +328,14 @@ void *sysalloc(size_t n); /* zeroed pages from the kernel, or nil; never given b
 /* ---- env.c: settings ------------------------------------------------------------------------ */
 enum guardhow { GUARD_AUTO, GUARD_MADVISE, GUARD_MPROTECT };
 extern enum guardhow guardhow; /* stack.c */
+enum loader { LOADER_AUTO, LOADER_NAMES };
 struct debug {
 	int procs;	    /* GMP_PROCS; 0: from affinity and cgroup */
 	int maxm;	    /* GMP_MAXM */
 	bool verbose;	    /* GMP_VERBOSE */
 	bool secure;	    /* AT_SECURE: the pool does not start */
 	enum fsbase fsbase; /* GMP_FSBASE */
+	enum loader loader; /* GMP_LOADER: LOADER_NAMES: ld.so's own pointers are left alone. dlhook.c */
 	bool noasync;	    /* GMP_ASYNCPREEMPT=0 */
 	int64_t forcens;    /* GMP_FORCEPREEMPT: preempt every running G so often; 0: when somebody waits */
 	int64_t spinns;	    /* GMP_SPIN: how long an idle M polls before it sleeps */
@@ -506,8 +506,22 @@ void cloneunlock(void);
 void tlsforked(void); /* tls.c: tids that other processes' threads are not likely to have */
 void tlslock(void); /* tls.c: the same for the virgin blocks */
 void tlsunlock(void);
-void tlsdllock(void); /* tlsdl.c: and for the books of modules */
+void tlsdllock(void); /* tlsdl.c: libc's list of threads is neither with nor without ours meanwhile */
 void tlsdlunlock(void);
+void tlsdladd(void *tcb);
+void tlsdladopt(void *tcb); /* in a fork's child: out of libc's list, and tlsdladd() */
+uint32_t tlsdlopens(void);
+void tlsdlblind(void);
+void tlsdlbegin(void);
+void tlsdlend(void);
+void tlsdlforkbegin(struct g *gp);
+void tlsdlforkend(void);
+void tlsdlforkchild(struct g *gp, bool inside);
+/* dlhook.c */
+void dlhookinit(void); /* once, before any other thread is a G */
+void dlhookforkbegin(void); /* around a fork. In program code (parks) */
+void dlhookforkend(void);
+bool dlhookforkchild(void); /* instead, in the child: is this thread in the loader? */
 
 /* ---- proc.c ----------------------------------------------------------------------------------- */
 struct m *exitforeign(void);  /* program code enters the runtime: take the P back (parks) */

@@ -94,8 +94,10 @@ static int start(uint64_t mask)
 	if (clonedshared())
 		return refuse("a thread made by clone() shares main's TLS", -EBUSY);
 	timeinit();
-	libcexit = (void (*)(int))libcsym("exit");
-	libcnthreads = libcown("__nptl_nthreads");
+	if (libcexit == NULL) { /* not again in a child, which _Fork() may have left with the loader's lock taken */
+		libcexit = (void (*)(int))libcsym("exit");
+		libcnthreads = libcown("__nptl_nthreads");
+	}
 	if (libcexit == NULL)
 		return refuse("libc has no exit", -ENOSYS);
 	if (!archinit(debug.fsbase))
@@ -103,6 +105,7 @@ static int start(uint64_t mask)
 	tlsforked();
 	if (tlstmpl.tcb == NULL && (err = tlsinit()) != 0)
 		return refuse("this libc's threads are not understood", err);
+	dlhookinit();
 	if ((err = makeps()) != 0)
 		return refuse("no memory", err);
 	if ((err = netpollinit()) != 0)
@@ -158,6 +161,14 @@ int schedinit(void)
 
 /* ---- fork -------------------------------------------------------------------------------------- */
 
+/* The G that forks, also in a fork's child, where it is nobody's G until the pool starts. */
+static struct g *forker(void)
+{
+	struct g *gp = sched.maing;
+
+	return getg() != NULL ? getg() : gp != NULL && gp->tcb == gettls() ? gp : NULL;
+}
+
 /*
  * Before the real fork: nobody else may be inside an allocator of ours, for the child will use it.
  * All else the child makes anew. Called by a G in program code or by any thread. What waits until forkparent() must
@@ -167,12 +178,13 @@ void forkprepare(void)
 {
 	struct g *gp = getg();
 
+	dlhookforkbegin();
 	allthreadslock();
 	lock(&startlock);
 	clonelock();
 	lock(&sched.allglock);
 	lock(&sched.gflock);
-	tlsdllock();
+	tlsdlforkbegin(forker());
 	tlslock();
 	stacklock();
 	siglockfork();
@@ -184,7 +196,7 @@ static void forkunlock(void)
 {
 	stackunlock();
 	tlsunlock();
-	tlsdlunlock();
+	tlsdlforkend();
 	unlock(&sched.gflock);
 	unlock(&sched.allglock);
 	cloneunlock();
@@ -203,6 +215,7 @@ void forkparent(void)
 	}
 	forkunlock();
 	sigunlockfork();
+	dlhookforkend();
 }
 
 /*
@@ -263,10 +276,13 @@ void forkchild(void)
 {
 	struct g *gp = getg();
 
+	tlsdlforkchild(forker(), dlhookforkchild());
 	forkunlock();
 	tlsforked();
 	semafork(); /* kernel threads wait there too, with or without a pool */
 	if (!atomic_load(&sched.started)) {
+		if (forker() != NULL && forker()->area != NULL)
+			tlsdladopt(forker()->tcb);
 		sigunlockfork();
 		return;
 	}

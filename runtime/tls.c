@@ -9,17 +9,19 @@
  *
  * Recycling. A dead G's shell keeps what costs to make: DTV, touched pages and libc's malloc cache
  * (the words tlstmpl.keep). Everything else becomes what a new thread sees, by one copy of a virgin
- * block (static TLS + TCB) which is remade when ld.so's count of TLS changes has moved. Dynamic TLS
- * blocks are freed at the thread's end (tlsexit). Where that count cannot be found, ld.so
- * initialises the block each time: right, slower.
+ * block (static TLS + TCB), which is remade after the loader has been at work. Dynamic TLS blocks
+ * are freed at the thread's end (tlsexit). While the loader is at work (tlsdl.c) ld.so fills the
+ * block in itself each time: right, slower.
  *
- * Owners: a TCB is its G's; tlsnew and tlsreset run on behalf of a G that nobody else sees yet. A
- * virgin block is immutable once published (release, acquire); old ones are never freed, and there
- * are at most MAXVIRGIN.
+ * Owners: a TCB is its G's; tlsnew and tlsreset run on behalf of a G that nobody else sees yet, but
+ * for its node in tlsdl.c's ring, which they leave alone. There is one virgin block, remade in
+ * place: virgin.seq is odd meanwhile, and who has copied it looks at seq again (a seqlock; its plain
+ * copy may be torn, and is then not used).
  *
  * Rejected: offsets by glibc version (patched builds move them); a real pthread per G kept as a
  * shell (glibc would list it, and its setxid and fork code would touch it at the wrong time);
- * re-writing only the static images (dynamic TLS keeps the old thread's values).
+ * re-writing only the static images (dynamic TLS keeps the old thread's values); ld.so's own count
+ * of TLS changes as the block's version (a module may get its static place without counting).
  */
 #define _GNU_SOURCE 1
 #include "runtime.h"
@@ -35,17 +37,15 @@ _Static_assert(offsetof(struct g, tcb) == 8, "asm.S: G_TCB");
 #define RSEQ_FLAG_UNREGISTER 1
 #define RSEQ_SIG 0x53053053
 #define RSEQ_FAILED (-2)
-#define MAXVIRGIN 32
 
 __thread struct g *runtime_g __attribute__((tls_model("initial-exec"), visibility("hidden")));
 __thread struct g *runtime_vforked __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
-static struct virgin {
-	size_t gen;  /* ld.so's count when it was made: the key */
-	size_t made; /* the newest module in it */
-	char *block; /* below + tcbsize bytes */
-} *_Atomic virgin;
-static uint32_t nvirgin; /* under virginlock */
+static struct {
+	_Atomic uint32_t seq;	/* odd while it is written */
+	_Atomic uint32_t opens; /* tlsdlopens() when it was made; odd: never yet. Under seq */
+	char *block;		/* below + tcbsize bytes. Under seq */
+} virgin = {.opens = 1};
 static mutex virginlock;
 static _Atomic uint32_t tidgen;
 
@@ -54,7 +54,7 @@ static _Atomic uint32_t tidgen;
 
 static int newtid(void)
 {
-	uint32_t n = atomic_fetch_add_explicit(&tidgen, 1, memory_order_relaxed);
+	uint32_t n = atomic_fetch_add(&tidgen, 1);
 	return (int)(TIDFIRST + n % (TIDLAST - TIDFIRST));
 }
 
@@ -74,9 +74,7 @@ static void settcb(struct g *gp)
 
 	for (uint32_t i = 0; i < tlstmpl.nreloc; i++)
 		WORD(tcb, tlstmpl.reloc[i]) += (uintptr_t)tcb;
-	char *node = tcb + tlslayout.list;
-	WORD(node, 0) = WORD(node, 8) = (uintptr_t)node;
-	gp->tid = newtid();
+	gp->tid = newtid(); /* a full fence: pattern in tlsdl.c */
 	INT(tcb, tlslayout.tid) = gp->tid;
 	WORD(tcb, tlslayout.stackblock) = (uintptr_t)gp->stack.lo;
 	WORD(tcb, tlslayout.stackblock + 8) = (uintptr_t)(gp->stack.hi - gp->stack.lo);
@@ -88,6 +86,15 @@ static void settcb(struct g *gp)
 	WORD(tcb, tlslayout.runtimeg) = (uintptr_t)gp;
 }
 
+/* The template's bytes into a TCB, but not over its node in the ring. */
+static void copytcb(char *tcb, const char *from)
+{
+	size_t at = (size_t)tlslayout.list, after = at + 2 * sizeof(void *);
+
+	memcpy(tcb, from, at);
+	memcpy(tcb + after, from + after, tlslayout.tcbsize - after);
+}
+
 int tlsnew(struct g *gp)
 {
 	char *tcb = gp->tcb;
@@ -97,13 +104,17 @@ int tlsnew(struct g *gp)
 		tlsreset(gp);
 		return 0;
 	}
+	uint32_t opens = tlsdlopens();
 	if (!tlstmpl.allocate(tcb))
 		return -EAGAIN;
 	uintptr_t dtv = WORD(tcb, 8);
-	memcpy(tcb, tlstmpl.tcb, tlslayout.tcbsize);
+	copytcb(tcb, tlstmpl.tcb);
 	WORD(tcb, 8) = dtv;
 	settcb(gp);
-	atomic_store_explicit(&gp->tlsgen, WORD(dtv, 0), memory_order_relaxed);
+	tlsdladd(tcb);
+	/* From here on the loader knows it. What it has loaded before that: */
+	if (unlikely((opens & 1) || tlsdlopens() != opens))
+		tlsreset(gp);
 	return 0;
 }
 
@@ -128,73 +139,83 @@ void tlsg0(struct g *gp, uintptr_t *dtv)
 					 : w;
 		}
 		dtv += 2;
+		WORD(tcb, tlslayout.list) = WORD(tcb, tlslayout.list + 8) = (uintptr_t)tcb + (uintptr_t)tlslayout.list;
 	}
-	memcpy(tcb - tlslayout.below, tlstmpl.tcb - tlslayout.below, tlslayout.below + tlslayout.tcbsize);
+	memcpy(tcb - tlslayout.below, tlstmpl.tcb - tlslayout.below, tlslayout.below);
+	copytcb(tcb, tlstmpl.tcb); /* not the node: that owner's is in the ring for good, a g0's own is not */
 	for (uint32_t i = 0; i < tlstmpl.nkeep; i++)
 		WORD(tcb, tlstmpl.keep[i]) = keep[i];
 	WORD(tcb, 8) = (uintptr_t)dtv;
 	settcb(gp);
-	atomic_store_explicit(&gp->tlsgen, dtv[0], memory_order_relaxed);
 }
 
-/* A virgin block for generation `gen`, made by letting ld.so initialise a scratch TCB. */
-static struct virgin *newvirgin(size_t gen)
+/* Made by letting ld.so initialise a scratch TCB. */
+static bool newvirgin(uint32_t opens)
 {
 	size_t n = tlslayout.below + tlslayout.tcbsize;
-	struct virgin *v = NULL;
+	bool ok;
 
 	lock(&virginlock);
-	if (nvirgin < MAXVIRGIN) {
-		v = sysalloc(sizeof *v + n);
-		if (v) {
-			nvirgin++;
-			WORD(WORD(tlstmpl.scratch, 8), 0) = 0;
-			tlstmpl.init(tlstmpl.scratch, true);
-			v->block = (char *)(v + 1);
-			memcpy(v->block, tlstmpl.scratch - tlslayout.below, tlslayout.below);
-			memcpy(v->block + tlslayout.below, tlstmpl.tcb, tlslayout.tcbsize);
-			/* A dlopen meanwhile makes the count differ: the next life looks again. */
-			v->gen = gen;
-			v->made = WORD(WORD(tlstmpl.scratch, 8), 0);
-			atomic_store_explicit(&virgin, v, memory_order_release);
-		}
+	if (virgin.block == NULL)
+		virgin.block = sysalloc(n);
+	ok = virgin.block != NULL;
+	if (ok && atomic_load_explicit(&virgin.opens, memory_order_relaxed) != opens) {
+		uint32_t seq = atomic_load_explicit(&virgin.seq, memory_order_relaxed);
+		atomic_store_explicit(&virgin.seq, seq + 1, memory_order_relaxed);
+		atomic_thread_fence(memory_order_release); /* partner: virgincopy's acquire fence */
+		WORD(WORD(tlstmpl.scratch, 8), 0) = 0;
+		tlstmpl.init(tlstmpl.scratch, true);
+		memcpy(virgin.block, tlstmpl.scratch - tlslayout.below, tlslayout.below);
+		memcpy(virgin.block + tlslayout.below, tlstmpl.tcb, tlslayout.tcbsize);
+		/* A dlopen meanwhile makes the count differ: the next life looks again. */
+		atomic_store_explicit(&virgin.opens, opens, memory_order_relaxed);
+		atomic_store_explicit(&virgin.seq, seq + 2, memory_order_release);
 	}
 	unlock(&virginlock);
-	return v;
+	return ok;
+}
+
+static bool virgincopy(char *tcb, uint32_t opens)
+{
+	uint32_t seq = atomic_load_explicit(&virgin.seq, memory_order_acquire);
+
+	if (unlikely(opens & 1))
+		return false;
+	if (unlikely((seq & 1) || atomic_load_explicit(&virgin.opens, memory_order_relaxed) != opens)) {
+		if (!newvirgin(opens))
+			return false;
+		seq = atomic_load_explicit(&virgin.seq, memory_order_acquire);
+		if (atomic_load_explicit(&virgin.opens, memory_order_relaxed) != opens)
+			return false;
+	}
+	memcpy(tcb - tlslayout.below, virgin.block, tlslayout.below);
+	copytcb(tcb, virgin.block + tlslayout.below);
+	atomic_thread_fence(memory_order_acquire);
+	return (seq & 1) == 0 && atomic_load_explicit(&virgin.seq, memory_order_relaxed) == seq;
 }
 
 void tlsreset(struct g *gp)
 {
 	char *tcb = gp->tcb;
 	uintptr_t dtv = WORD(tcb, 8), keep[MAXKEEP];
-	struct virgin *v = NULL;
+	uint32_t opens;
 
 	for (uint32_t i = 0; i < tlstmpl.nkeep; i++)
 		keep[i] = WORD(tcb, tlstmpl.keep[i]);
-	if (tlstmpl.generation) {
-		/*
-		 * Acquire: partner of newvirgin's release. The count itself is ld.so's, written
-		 * under its lock.
-		 */
-		size_t gen = __atomic_load_n(tlstmpl.generation, __ATOMIC_ACQUIRE);
-		v = atomic_load_explicit(&virgin, memory_order_acquire);
-		if (unlikely(!v || v->gen != gen))
-			v = newvirgin(gen);
-	}
-	if (likely(v != NULL)) {
-		memcpy(tcb - tlslayout.below, v->block, tlslayout.below + tlslayout.tcbsize);
-	} else {
-		WORD(dtv, 0) = 0;
-		tlstmpl.init(tcb, true);
-		dtv = WORD(tcb, 8); /* it may have grown */
-		memcpy(tcb, tlstmpl.tcb, tlslayout.tcbsize);
-	}
-	WORD(tcb, 8) = dtv;
-	/* Relaxed: gp is published later, under a lock or by a release. */
-	atomic_store_explicit(&gp->tlsgen, v ? v->made : WORD(dtv, 0), memory_order_relaxed);
-	for (uint32_t i = 0; i < tlstmpl.nkeep; i++)
-		WORD(tcb, tlstmpl.keep[i]) = keep[i];
-	settcb(gp);
+	do {
+		opens = tlsdlopens();
+		if (unlikely(!virgincopy(tcb, opens))) {
+			WORD(tcb, 8) = dtv;
+			WORD(dtv, 0) = 0;
+			tlstmpl.init(tcb, true);
+			dtv = WORD(tcb, 8); /* it may have grown */
+			copytcb(tcb, tlstmpl.tcb);
+		}
+		WORD(tcb, 8) = dtv;
+		for (uint32_t i = 0; i < tlstmpl.nkeep; i++)
+			WORD(tcb, tlstmpl.keep[i]) = keep[i];
+		settcb(gp);
+	} while (unlikely(tlsdlopens() != opens));
 }
 
 void tlslock(void)
@@ -229,17 +250,8 @@ void tlsmain(struct g *gp, bool isfork)
 	if (isfork) {
 		/* fork() has the kernel write it there, clone() need not. */
 		gp->tid = INT(tcb, tlslayout.tid) = (int)SC0(SYS_gettid);
-		if (gp->area) {
-			/*
-			 * fork() has put this node into libc's list of threads; a cloned TCB must
-			 * not stay in it.
-			 */
-			uintptr_t n = (uintptr_t)tcb + (uintptr_t)tlslayout.list;
-			uintptr_t next = WORD(n, 0), prev = WORD(n, 8);
-			WORD(next, 8) = prev;
-			WORD(prev, 0) = next;
-			WORD(n, 0) = WORD(n, 8) = n;
-		}
+		if (gp->area)
+			tlsdladopt(tcb);
 	} else {
 		gp->tid = INT(tcb, tlslayout.tid);
 		rseqoff(tcb);

@@ -1,140 +1,79 @@
 /* SPDX-License-Identifier: MIT
  *
- * tlsdl.c: modules with static TLS that are loaded while Gs live.
+ * tlsdl.c: modules that are loaded and unloaded while Gs live.
  *
- * ld.so gives such a module (initial-exec TLS: libGL, jemalloc, libgomp) a place below every TCB
- * and writes the module's first values into the threads of libc's own list. Gs are not in that
- * list. So
- *  - the caller of dlopen() is put into it for the length of the call: the module's constructors
- *    run on that G inside, and must find, and may change, their variables (gp->tlsgen ~0);
- *  - before and after, every other G older than the module (gp->tlsgen below the module's count)
- *    gets its first values from us.
- * A G made meanwhile has them from tlsnew() or tlsreset(). Modules whose TLS is dynamic need
- * nothing.
+ * ld.so gives a module with static TLS (initial-exec: libGL, jemalloc, libgomp) a place below every
+ * TCB and, before the module's constructors run, writes the first values into the threads of libc's
+ * list. It walks the same list before it frees what a symbol look-up in another thread may be
+ * reading. So while the loader is at work, and only then, all of our TCBs are in that list: the
+ * ring of their nodes is spliced into it as a whole, and taken out afterwards. They are not there
+ * all the time because libc's set*id(), fork() and gdb go by it.
  *
- * Locks: dllock around all of it, and ld.so's write lock inside it (dl_iterate_phdr); the list's
- * own lock is hidden. That is sound because the list of threads with stacks of their own
- * (dl_stack_user) is changed by libc only when such a thread is created for real, which is never
- * while we run, and its readers (dlopen itself) see whole pointers: the node is complete before it
- * is linked.
+ * The ring: every TCB ever made by tlsnew(), of living and dead Gs and of threads that the program cloned. None is ever unmapped,
+ * none leaves the ring save for the length of a fork. `ring` is its head; while it is spliced in,
+ * the head is left out, but still says which nodes are first and last.
  *
- * dlpi_tls_data is nil for a module the calling thread has not touched, hence link_map's offset, by
- * libthread_db's descriptor.
+ * A TCB that is being made or remade meanwhile must not miss a module. tlsdlopens() is odd while
+ * the ring is spliced in, and changes when it is spliced in. Patterns (StoreLoad):
+ *   tlsreset:  writes all of the TLS; full fence; looks at the count again.
+ *   loader:    count++ (seq_cst); writes the module's first values into what is in the ring.
+ * If the count is what it was, and even, the loader's write came after; if not, once more. While it
+ * is odd ld.so itself fills the block in, module by module, and the loader's write is the same.
  *
- * Rejected: initialising after dlopen() only, the caller included (its constructors have run by
- * then).
+ * Locks: dllock around all of it, and inside it libc's own lock of the list where its nodes are written too, since libc's
+ * threads come and go. A new TCB is put between two of the ring: nobody else writes there, and who reads the list goes
+ * forward. (The loader holds the list's lock while it waits for a symbol look-up in another thread, which a signal handler
+ * may have interrupted for as long as it likes: pthread_create() must not wait for that.) Who may call the loader, and
+ * that begin and end are in pairs: dlhook.c.
+ *
+ * Who does not see the calls (dlhook.c) says so by tlsdlblind(): the count is odd for ever.
+ *
+ * Rejected: writing the first values ourselves, after dlopen(): the constructors have run by then, and
+ * whoever they have woken; nor does it help with what libc itself loads.
  */
-#define _GNU_SOURCE 1
 #include "runtime.h"
 
-#include <link.h>
-#include <string.h>
-
-#define WORD(p, off) (*(uintptr_t *)((char *)(p) + (off)))
-#define MAXMODS 4096u
-
-/* ld.so's list of TLS modules by number; published for libthread_db. Elements are never freed. */
-struct slots {
-	size_t len;
-	struct slots *next;
-	struct {
-		size_t gen;
-		struct link_map *map;
-	} s[];
+struct node {
+	struct node *next, *prev;
 };
 
 static mutex dllock;
+static struct node ring = {&ring, &ring};
 
 static struct {
-	struct slots **slots;
-	char *userlist; /* list head of threads with stacks of their own */
-	struct r_debug *debug;
-	ptrdiff_t tlsoffset; /* in struct link_map */
-	int (*iterate)(int (*)(struct dl_phdr_info *, size_t, void *), void *);
-	size_t *seen; /* by module number: 1 + its count when it was handled. Under dllock */
+	struct node *users; /* libc's list of threads with stacks of their callers' */
+	mutex *lock;	    /* libc's: 0 free, 1 held, 2 somebody waits, as ours */
+	bool spliced;	    /* under dllock, as the next */
+	uint32_t depth;
 } dl;
+static _Atomic uint32_t opens;
+static uint32_t step = 1; /* what splicing adds to it */
 
-struct module {
-	size_t gen;
-	uintptr_t offset; /* below the TCB */
-	const char *image;
-	size_t filesz, memsz;
-};
-
-static size_t generationof(size_t modid)
+static struct node *nodeof(void *tcb)
 {
-	for (struct slots *l = *dl.slots; l; l = l->next) {
-		if (modid < l->len)
-			return l->s[modid].gen;
-		modid -= l->len;
-	}
-	return 0;
+	return (struct node *)((char *)tcb + tlslayout.list);
 }
 
-static void initblock(struct g *gp, void *arg)
+/*
+ * In _rtld_global, in a row: lists of threads with libc's stacks, of those with their own (its place
+ * is known to libthread_db), of cached stacks; the size of the cache; a stack on its way between
+ * them; the lock.
+ */
+bool tlsdlinit(void)
 {
-	const struct module *mod = arg;
-
-	/*
-	 * main, and whoever is inside dlopen(), is in libc's list. A G without TCB gets the block
-	 * with it.
-	 */
-	if (!gp->area || !gp->tcb ||
-	    atomic_load_explicit(&gp->tlsgen, memory_order_acquire) >= mod->gen)
-		return;
-	char *to = (char *)gp->tcb - mod->offset;
-	memcpy(to, mod->image, mod->filesz);
-	memset(to + mod->filesz, 0, mod->memsz - mod->filesz);
-}
-
-/* Called with ld.so's list of modules locked. */
-static int eachmodule(struct dl_phdr_info *info, size_t size, void *first)
-{
-	struct module mod = {0};
-	struct link_map *map;
-
-	if (size < sizeof *info || !info->dlpi_tls_modid || info->dlpi_tls_modid >= MAXMODS)
-		return 0;
-	for (map = dl.debug->r_map; map; map = map->l_next)
-		if (map->l_addr == info->dlpi_addr && map->l_name == info->dlpi_name)
-			break;
-	if (!map)
-		return 0;
-	mod.offset = WORD(map, dl.tlsoffset);
-	mod.gen = generationof(info->dlpi_tls_modid);
-	/* 0: not decided; -1, -2: dynamic for good */
-	if (mod.offset == 0 || mod.offset + 2 <= 1 || dl.seen[info->dlpi_tls_modid] == mod.gen + 1)
-		return 0;
-	dl.seen[info->dlpi_tls_modid] = mod.gen + 1;
-	if (first)
-		return 0; /* at start: there are no Gs */
-	for (int i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
-		if (ph->p_type != PT_TLS)
-			continue;
-		mod.image = (const char *)info->dlpi_addr + ph->p_vaddr;
-		mod.filesz = ph->p_filesz;
-		mod.memsz = ph->p_memsz;
-		foreachg(initblock, &mod);
-	}
-	return 0;
-}
-
-void tlsdlinit(void)
-{
-	char *rtld = libcown("_rtld_global");
-	ptrdiff_t slots = tlsdesc("_thread_db_rtld_global__dl_tls_dtv_slotinfo_list");
 	ptrdiff_t user = tlsdesc("_thread_db_rtld_global__dl_stack_user");
+	char *rtld = libcown("_rtld_global");
 
-	dl.debug = libcown("_r_debug");
-	dl.iterate = libcown("dl_iterate_phdr");
-	dl.tlsoffset = tlsdesc("_thread_db_link_map_l_tls_offset");
-	dl.seen = sysalloc(MAXMODS * sizeof *dl.seen);
-	if (!rtld || !slots || !user || !dl.debug || !dl.iterate || !dl.tlsoffset || !dl.seen)
-		return;
-	dl.userlist = rtld + user;
-	dl.slots = (struct slots **)(rtld + slots);
-	dl.iterate(eachmodule, &dl);
+	if (rtld == NULL || user == 0)
+		return false;
+	struct node *users = (struct node *)(void *)(rtld + user), *cache = users + 1;
+	uintptr_t *size = (uintptr_t *)(cache + 1);
+	if (users->next->prev != users || cache->next->prev != cache || cache->prev->next != cache ||
+	    (*size == 0) != (cache->next == cache) || size[1] != 0 || (uint32_t)size[2] > 2)
+		return false;
+	dl.users = users;
+	dl.lock = (mutex *)(size + 2);
+	return true;
 }
 
 void tlsdllock(void)
@@ -147,49 +86,168 @@ void tlsdlunlock(void)
 	unlock(&dllock);
 }
 
-bool tlsdlbegin(void)
+uint32_t tlsdlopens(void)
 {
-	struct g *gp = getg();
-
-	/* Nested: a constructor that calls dlopen() is on a G that is linked already. */
-	if (!dl.slots)
-		return false;
-	if (gp && atomic_load_explicit(&gp->tlsgen, memory_order_relaxed) == SIZE_MAX)
-		return false;
-	lock(&dllock);
-	dl.iterate(eachmodule, NULL);
-	if (gp && gp->area) {
-		char *n = (char *)gp->tcb + tlslayout.list, *head = dl.userlist;
-		char *next = (char *)WORD(head, 0);
-		WORD(n, 0) = (uintptr_t)next;
-		WORD(n, 8) = (uintptr_t)head;
-		WORD(next, 8) = (uintptr_t)n;
-		__atomic_store_n(&WORD(head, 0), (uintptr_t)n, __ATOMIC_RELEASE);
-		atomic_store_explicit(&gp->tlsgen, SIZE_MAX, memory_order_relaxed);
-	}
-	unlock(&dllock);
-	return true;
+	return atomic_load(&opens);
 }
 
-void tlsdlend(bool begun)
+/* At start, once: modules may come unseen. Any block may be old, so ld.so makes each. */
+void tlsdlblind(void)
 {
-	struct g *gp = getg();
+	if (step == 1)
+		atomic_fetch_add(&opens, 1);
+	step = 2;
+}
 
-	if (!begun)
+static void splice(void)
+{
+	struct node *first = ring.next, *last = ring.prev;
+
+	if (first == &ring)
 		return;
+	lock(dl.lock);
+	first->prev = dl.users;
+	last->next = dl.users->next;
+	last->next->prev = last;
+	dl.users->next = first;
+	dl.spliced = true;
+	unlock(dl.lock);
+}
+
+/* A new TCB. Nobody else sees it yet. */
+void tlsdladd(void *tcb)
+{
+	struct node *n = nodeof(tcb), *first;
+
 	lock(&dllock);
-	dl.iterate(eachmodule, NULL);
-	if (gp && gp->area) {
-		char *n = (char *)gp->tcb + tlslayout.list;
-		WORD(WORD(n, 0), 8) = WORD(n, 8);
-		WORD(WORD(n, 8), 0) = WORD(n, 0);
-		WORD(n, 0) = WORD(n, 8) = (uintptr_t)n;
-		/*
-		 * Whatever is loaded by now, libc has initialised here; a later module counts
-		 * higher.
-		 */
-		atomic_store_explicit(&gp->tlsgen, tlstmpl.generation ? *tlstmpl.generation : 0,
-				      memory_order_relaxed);
+	first = ring.next;
+	if (likely(first != ring.prev)) {
+		n->prev = first;
+		n->next = first->next;
+		n->next->prev = n;
+		__atomic_store_n(&first->next, n, __ATOMIC_RELEASE); /* partner: libc, who reads along */
+	} else { /* none yet, or one */
+		if (dl.spliced)
+			lock(dl.lock);
+		n->prev = ring.prev;
+		n->next = ring.prev->next;
+		n->next->prev = n;
+		n->prev->next = n;
+		ring.prev = n;
+		if (dl.spliced)
+			unlock(dl.lock);
+	}
+	if (unlikely(dl.depth != 0 && !dl.spliced)) /* it was empty, or we are a child of who is in the loader */
+		splice();
+	unlock(&dllock);
+}
+
+static void unsplice(void)
+{
+	struct node *first = ring.next, *last = ring.prev;
+
+	lock(dl.lock);
+	first->prev->next = last->next;
+	last->next->prev = first->prev;
+	first->prev = last->next = &ring;
+	dl.spliced = false;
+	unlock(dl.lock);
+}
+
+/* Before and after a call of the loader's, which may nest. No other thread is in one. In the runtime. */
+void tlsdlbegin(void)
+{
+	lock(&dllock);
+	if (dl.depth++ == 0)
+		atomic_fetch_add(&opens, step);
+	if (!dl.spliced)
+		splice();
+	unlock(&dllock);
+}
+
+void tlsdlend(void)
+{
+	lock(&dllock);
+	if (--dl.depth == 0) {
+		if (dl.spliced)
+			unsplice();
+		atomic_fetch_add(&opens, step);
 	}
 	unlock(&dllock);
+}
+
+/* ---- fork: in the child libc puts the forking thread into a list of its own --------------------------- */
+
+static struct node saved;
+
+void tlsdlforkbegin(struct g *gp)
+{
+	lock(&dllock);
+	if (gp != NULL && gp->area != NULL)
+		saved = *nodeof(gp->tcb);
+}
+
+void tlsdlforkend(void)
+{
+	unlock(&dllock);
+}
+
+/* The ring out of libc's list, if it still is in it. */
+static void closering(void)
+{
+	struct node *first = ring.next, *last = ring.prev;
+
+	if (first->prev->next == first)
+		first->prev->next = last->next;
+	if (last->next->prev == last)
+		last->next->prev = first->prev;
+	first->prev = last->next = &ring;
+	dl.spliced = false;
+}
+
+/*
+ * In the child, before tlsmain() and tlsdlforkend(). inside: the forking thread is in the loader. libc's lists are new, and
+ * it has moved our node there; but not after _Fork() or clone().
+ */
+void tlsdlforkchild(struct g *gp, bool inside)
+{
+	struct node *n = gp != NULL && gp->area != NULL ? nodeof(gp->tcb) : NULL;
+	bool moved = n != NULL && (n->next != saved.next || n->prev != saved.prev);
+
+	if (dl.spliced && !moved)
+		closering();
+	if (n != NULL && !moved) {
+		n->next->prev = n->prev;
+		n->prev->next = n->next;
+		n->next = n->prev = n;
+	} else if (n != NULL) { /* out of the ring, wherever it stood */
+		bool first = ring.next == n, last = ring.prev == n;
+		if (first)
+			ring.next = last ? &ring : saved.next;
+		else
+			saved.prev->next = saved.next;
+		if (last)
+			ring.prev = first ? &ring : saved.prev;
+		else
+			saved.next->prev = saved.prev;
+	}
+	if (dl.spliced) {
+		ring.next->prev = ring.prev->next = &ring;
+		dl.spliced = false;
+	}
+	if (dl.lock != NULL)
+		*dl.lock = (mutex){0};
+	if (!inside && dl.depth != 0) {
+		dl.depth = 0;
+		atomic_fetch_add(&opens, step);
+	}
+}
+
+void tlsdladopt(void *tcb)
+{
+	struct node *n = nodeof(tcb);
+
+	n->next->prev = n->prev;
+	n->prev->next = n->next;
+	tlsdladd(tcb);
 }

@@ -254,25 +254,6 @@ static const char *scan(struct probe *pr, char *stack, size_t stacksize)
 	return NULL;
 }
 
-/*
- * ld.so's count of TLS changes: in _rtld_global, between two members libthread_db knows, right
- * after the main thread's first DTV. Its value must be what ld.so has just put into a new DTV.
- */
-static size_t *findgeneration(uintptr_t dtv)
-{
-	char *rtld = libcown("_rtld_global");
-	ptrdiff_t lo = tlsdesc("_thread_db_rtld_global__dl_tls_dtv_slotinfo_list");
-	ptrdiff_t hi = tlsdesc("_thread_db_rtld_global__dl_stack_used");
-
-	if (!rtld || !lo || hi <= lo || hi - lo > 256)
-		return NULL;
-	for (ptrdiff_t off = lo; off + 8 < hi; off += 8)
-		if (word(rtld, off) == word(gettls(), 8) &&
-		    word(rtld, off + 8) == word((void *)dtv, 0))
-			return (size_t *)(rtld + off + 8);
-	return NULL;
-}
-
 /* Where a TCB with its static TLS goes in `block`, which has room for the alignment too. */
 static char *tcbin(char *block, size_t align)
 {
@@ -333,7 +314,6 @@ int tlsinit(void)
 	tlstmpl.scratch = tcbin(scratch, align);
 	if (!tlstmpl.allocate(tlstmpl.scratch))
 		return fail("no memory");
-	tlstmpl.generation = findgeneration(word(tlstmpl.scratch, 8));
 	/* Before its first element, in the place of an element, is their number; that counts elements from 1. */
 	const uintptr_t *dtv = (const uintptr_t *)word(tlstmpl.scratch, 8) - 2;
 	tlstmpl.dtvlen = 2 * (dtv[0] + 2);
@@ -355,7 +335,8 @@ int tlsinit(void)
 	err = stackinit(size, align, tlslayout.tcbsize, stacksize, guardsize);
 	if (err)
 		return fail("GMP_GUARD=madvise: this kernel has no MADV_GUARD_INSTALL");
-	tlsdlinit();
+	if (!tlsdlinit())
+		return fail("its list of threads was not found");
 	tlstmpl.tcb = pr.lo + tlslayout.below;
 	return 0;
 }

@@ -177,7 +177,7 @@ def probe(report, lib):
     else:
         report.note("whether libgmp starts on this machine was not tried: gmp-probe is not built")
         return
-    env = {k: v for k, v in os.environ.items() if not k.startswith("GMP_") or k in ("GMP_DEEP", "GMP_FSBASE", "GMP_GUARD")}
+    env = {k: v for k, v in os.environ.items() if not k.startswith("GMP_") or k in ("GMP_DEEP", "GMP_FSBASE", "GMP_GUARD", "GMP_LOADER")}
     env.update(LD_PRELOAD=str(lib), GMP_VERBOSE="1", LC_ALL="C")
     try:
         run = subprocess.run([str(tool)], env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False)
@@ -197,6 +197,10 @@ def probe(report, lib):
         report.say("inside libc", "; ".join(deep[:1]))
         for s in deep[1:]:
             report.say("inside libc", s)
+    loader = [s[8:] for s in said if s.startswith("loader: ")]
+    report.facts["loader"] = loader
+    for s in loader:
+        report.note(s)
 
 
 # ---- what it would do ---------------------------------------------------------------------------------------------

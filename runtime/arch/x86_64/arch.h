@@ -10,6 +10,7 @@
  *   SIGPC, SIGSP       program counter and stack pointer in a signal frame's ucontext_t
  *   sigmoved, sigmove  the kernel's signal frame, taken to another stack
  *   sigtramp           enters sigtrampoline() on the frame which sigframe() names
+ *   dlprobe            stubs that note a call's first argument
  *   cputicks, procyield, curg offsets checked by _Static_assert in tls.c
  */
 #ifndef ARCH_H
@@ -72,6 +73,10 @@ long clone_m(void *stack, void *tcb, int *ptid, int *ctid, void (*fn)(void *), v
 
 /* Calls fn(a, b, c) with `ret`, where a ret instruction stands, as its return address. */
 void *callfrom(const void *ret, const void *fn, uintptr_t a, uintptr_t b, uintptr_t c);
+
+/* Stub i, of DLPROBESIZE bytes each: stores the first argument in dlprobe_arg[i], jumps to dlprobe_fn[i]. */
+enum { DLPROBES = 32, DLPROBESIZE = 16 };
+extern char dlprobe[] __attribute__((visibility("hidden")));
 
 #define SIGPC(uc) ((uintptr_t)(uc)->uc_mcontext.gregs[REG_RIP])
 #define SIGSP(uc) ((uintptr_t)(uc)->uc_mcontext.gregs[REG_RSP])
