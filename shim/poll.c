@@ -12,8 +12,10 @@
  * hears of it. A call that does not wait at all is the kernel's, unless something for this G is pending here.
  */
 #include "io.h"
+#include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include "arch.h"
 
@@ -118,15 +120,20 @@ static int gpoll(struct pollfd *p, nfds_t n, uint64_t deadline)
 	return r;
 }
 
-static bool longlist(nfds_t n)
+/* The kernel's to answer: EINVAL if there are more than may be open (only then of interest if none is), EFAULT. */
+static bool badlist(const struct pollfd *p, nfds_t n)
 {
-	return n > (1u << 20); /* more than there can be: the kernel says EINVAL */
+	struct rlimit rl;
+
+	if (likely(n <= INLINE))
+		return unlikely(p == NULL) && n > 0;
+	return p == NULL || n > (1u << 20) || (SC4(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &rl) == 0 && n > rl.rlim_cur);
 }
 
 EXPORT int poll(struct pollfd *p, nfds_t n, int timeout)
 {
 	testcancel();
-	if (getg() == NULL || timeout == 0 || longlist(n))
+	if (getg() == NULL || timeout == 0 || badlist(p, n))
 		return UNMARKED(REAL(poll)(p, n, timeout));
 	uint64_t deadline = timeout < 0 ? 0 : reldeadline((uint64_t)timeout * 1000000u);
 	return (int)ret_errno(gpoll(p, n, deadline));
@@ -188,7 +195,7 @@ EXPORT int ppoll(struct pollfd *p, nfds_t n, const struct timespec *ts, const si
 	testcancel();
 	if (unlikely(zero(ts) && pendingunder(mask)))
 		return UNDERMASK(mask, gosigrun());
-	if (getg() == NULL || zero(ts) || badtime(ts) || longlist(n))
+	if (getg() == NULL || zero(ts) || badtime(ts) || badlist(p, n))
 		return UNMARKED(REAL(ppoll)(p, n, ts, mask));
 	return UNDERMASK(mask, gpoll(p, n, todeadline(ts)));
 }
@@ -341,7 +348,7 @@ static struct polldesc *epollable(int ep, int n)
 	testcancel();
 	struct polldesc *pd = getg() ? fdlook(ep) : NULL;
 
-	return pd != NULL && kindof(pd) == FD_EVENT && n > 0 ? pd : NULL;
+	return pd != NULL && kindof(pd) == FD_EVENT && n > 0 && n <= INT_MAX / (int)sizeof(struct epoll_event) ? pd : NULL;
 }
 
 EXPORT int epoll_pwait(int ep, struct epoll_event *ev, int n, int timeout, const sigset_t *mask)

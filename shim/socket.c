@@ -351,6 +351,9 @@ static int waitaccept(struct polldesc *pd, struct sockaddr *a, socklen_t *alen, 
 			long r = POINT(SC4(SYS_accept4, pd->fd, a, alen, flags));
 			if (mark)
 				exitsyscall();
+			/* Somebody was faster, and O_NONBLOCK was set while we waited: that is for calls to come. */
+			if (unlikely(r == -EAGAIN) && (SC3(SYS_fcntl, pd->fd, F_GETFL, 0) & O_NONBLOCK))
+				continue;
 			pdleft(pd, PD_READ);
 			/* The new socket inherits the listener's time-outs. */
 			if (r >= 0)
