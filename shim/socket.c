@@ -22,6 +22,20 @@ static bool passes(int flags)
 	return flags & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE);
 }
 
+/* What passes. It is marked unless it is known not to block: the mark has sysmon look closely. */
+#define PASS(flags, expr) ((flags) & MSG_DONTWAIT ? UNMARKED(expr) : MARKED(expr))
+#define PASSWRITE(flags, expr)                            \
+	({                                                \
+		ssize_t n_;                               \
+		if ((flags) & MSG_DONTWAIT) {             \
+			n_ = (expr);                      \
+			epipeerrno(n_ == -1);             \
+		} else {                                  \
+			n_ = MARKEDWRITE(expr);           \
+		}                                         \
+		n_;                                       \
+	})
+
 ssize_t sockrecv(struct polldesc *pd, void *buf, size_t n, int flags, struct sockaddr *a, socklen_t *alen)
 {
 	struct waitop op = waitop(pd, PD_READ);
@@ -217,7 +231,7 @@ EXPORT ssize_t recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr 
 	struct polldesc *pd = sockwaitable(fd, flags);
 
 	if (pd == NULL)
-		return MARKED(REAL(recvfrom)(fd, buf, n, flags, a, alen));
+		return PASS(flags, REAL(recvfrom)(fd, buf, n, flags, a, alen));
 	return ret_errno(sockrecv(pd, buf, n, flags, a, alen));
 }
 
@@ -226,7 +240,7 @@ EXPORT ssize_t recv(int fd, void *buf, size_t n, int flags)
 	struct polldesc *pd = sockwaitable(fd, flags);
 
 	if (pd == NULL)
-		return MARKED(REAL(recv)(fd, buf, n, flags));
+		return PASS(flags, REAL(recv)(fd, buf, n, flags));
 	return ret_errno(sockrecv(pd, buf, n, flags, NULL, NULL));
 }
 
@@ -253,7 +267,7 @@ EXPORT ssize_t sendto(int fd, const void *buf, size_t n, int flags, const struct
 	struct polldesc *pd = sockwaitable(fd, flags);
 
 	if (pd == NULL)
-		return MARKEDWRITE(REAL(sendto)(fd, buf, n, flags, a, alen));
+		return PASSWRITE(flags, REAL(sendto)(fd, buf, n, flags, a, alen));
 	return ret_errno(socksend(pd, buf, n, flags, a, alen));
 }
 
@@ -262,7 +276,7 @@ EXPORT ssize_t recvmsg(int fd, struct msghdr *m, int flags)
 	struct polldesc *pd = sockwaitable(fd, flags);
 
 	if (pd == NULL) {
-		ssize_t r = MARKED(REAL(recvmsg)(fd, m, flags));
+		ssize_t r = PASS(flags, REAL(recvmsg)(fd, m, flags));
 		if (r >= 0 && m->msg_controllen != 0 && poolstarted())
 			received(m);
 		return r;
@@ -277,7 +291,7 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 	if (pd == NULL) {
 		if (poolstarted())
 			sending(m);
-		return MARKEDWRITE(REAL(sendmsg)(fd, m, flags));
+		return PASSWRITE(flags, REAL(sendmsg)(fd, m, flags));
 	}
 	return ret_errno(socksendmsg(pd, m, flags));
 }
@@ -289,7 +303,7 @@ EXPORT int recvmmsg(int fd, struct mmsghdr *v, unsigned n, int flags, struct tim
 	unsigned i;
 
 	if (pd == NULL || (ts != NULL && (ts->tv_nsec < 0 || ts->tv_nsec > 999999999 || ts->tv_sec < 0)))
-		return MARKED(REAL(recvmmsg)(fd, v, n, flags, ts));
+		return PASS(flags, REAL(recvmmsg)(fd, v, n, flags, ts));
 	if (ts != NULL)
 		end = reldeadline((uint64_t)ts->tv_sec * 1000000000u + (uint64_t)ts->tv_nsec);
 	for (i = 0; i < n; i++) {
@@ -323,7 +337,7 @@ EXPORT int sendmmsg(int fd, struct mmsghdr *v, unsigned n, int flags)
 	unsigned i;
 
 	if (pd == NULL)
-		return MARKEDWRITE(REAL(sendmmsg)(fd, v, n, flags));
+		return PASSWRITE(flags, REAL(sendmmsg)(fd, v, n, flags));
 	for (i = 0; i < n; i++) {
 		ssize_t r = socksendmsg(pd, &v[i].msg_hdr, flags);
 		if (r < 0) {
