@@ -468,7 +468,7 @@ void handoffp(struct p *pp)
 		return;
 	}
 	lock(&sched.lock);
-	if (sched.runq.n + sched.hogq.n != 0 ||
+	if (sched.runq.n + sched.backq.n + sched.hogq.n != 0 ||
 	    /* The last P that ran, and nobody polls: somebody must. */
 	    (atomic_load(&sched.npidle) == gomaxprocs - 1 && atomic_load(&sched.lastpoll) != 0)) {
 		unlock(&sched.lock);
@@ -536,7 +536,9 @@ static noreturn void exitforeign0(struct g *gp)
 	lock(&sched.lock);
 	struct p *pp = pidleget();
 	atomic_store_explicit(&gp->status, Grunnable, memory_order_release);
-	if (pp == NULL)
+	if (pp == NULL && gp->fromcall)
+		backrunqput(gp);
+	else if (pp == NULL)
 		globrunqput(gp);
 	unlock(&sched.lock);
 	if (pp != NULL) {
@@ -689,7 +691,10 @@ void exitsyscall(void)
 {
 	if (likely(exitsyscallfast()))
 		return;
+	struct g *gp = getg();
+	gp->fromcall = true;
 	exitforeign();
+	gp->fromcall = false;
 	enterforeign();
 }
 
@@ -947,11 +952,21 @@ top:
 	if (unlikely(pp->globalfirst)) {
 		pp->globalfirst = false;
 		lock(&sched.lock);
-		gp = sched.runq.n != 0 ? globrunqget(pp, 1) : NULL;
+		gp = globrunqget(pp, 1);
 		unlock(&sched.lock);
 		if (gp != NULL)
 			return gp;
 	}
+	if (unlikely(atomic_load_explicit(&sched.backqsize, memory_order_relaxed) > 0) && !pp->backlast) {
+		/* Every other turn at most, or callers would starve the rest. */
+		lock(&sched.lock);
+		gp = backrunqget();
+		unlock(&sched.lock);
+		pp->backlast = gp != NULL;
+		if (gp != NULL)
+			return gp;
+	}
+	pp->backlast = false;
 	if (unlikely(atomic_load_explicit(&sched.hogqsize, memory_order_relaxed) > 0) &&
 	    cputicks() - pp->lasthog > HOGTURN && (gp = runhog(pp)) != NULL)
 		return gp;
@@ -1012,8 +1027,10 @@ top:
 	}
 
 	lock(&sched.lock);
-	if (sched.runq.n + sched.hogq.n != 0) {
-		gp = sched.runq.n != 0 ? globrunqget(pp, 0) : hogrunqget();
+	if (sched.runq.n + sched.backq.n + sched.hogq.n != 0) {
+		gp = globrunqget(pp, 0);
+		if (gp == NULL)
+			gp = hogrunqget();
 		unlock(&sched.lock);
 		return gp;
 	}

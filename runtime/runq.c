@@ -4,7 +4,8 @@
  *
  * A P's queue is a ring of 256: the owner alone moves the tail and writes slots, anyone moves the
  * head by CAS. runnext is a single slot before it, for the G that was just readied: it runs next
- * on this P, which keeps a ping-pong pair on one CPU. The global queue is a list under sched.lock.
+ * on this P, which keeps a ping-pong pair on one CPU. The global queue is a list under sched.lock; before it come those
+ * that are back from calls that blocked (backq), behind it those that were preempted (hogq).
  *
  * Ordering. The owner's release store of the tail publishes the slots; a thief acquires the tail,
  * copies the slots, and only its successful CAS of the head (release, so that the owner's acquire
@@ -157,34 +158,55 @@ bool runqempty(struct p *pp)
 static void globsizes(void)
 {
 	atomic_store_explicit(&sched.hogqsize, sched.hogq.n, memory_order_relaxed);
-	atomic_store_explicit(&sched.runqsize, sched.runq.n + sched.hogq.n, memory_order_relaxed);
+	atomic_store_explicit(&sched.backqsize, sched.backq.n, memory_order_relaxed);
+	atomic_store_explicit(&sched.runqsize, sched.runq.n + sched.backq.n + sched.hogq.n, memory_order_relaxed);
+}
+
+static void queueput(struct gqueue *q, struct g *gp)
+{
+	gp->schedlink = NULL;
+	if (q->tail != NULL)
+		q->tail->schedlink = gp;
+	else
+		q->head = gp;
+	q->tail = gp;
+	q->n++;
+	globsizes();
+}
+
+static struct g *queueget(struct gqueue *q)
+{
+	struct g *gp = q->head;
+
+	if (gp == NULL)
+		return NULL;
+	q->head = gp->schedlink;
+	if (q->head == NULL)
+		q->tail = NULL;
+	q->n--;
+	globsizes();
+	gp->schedlink = NULL;
+	return gp;
 }
 
 void hogrunqput(struct g *gp)
 {
-	gp->schedlink = NULL;
-	if (sched.hogq.tail != NULL)
-		sched.hogq.tail->schedlink = gp;
-	else
-		sched.hogq.head = gp;
-	sched.hogq.tail = gp;
-	sched.hogq.n++;
-	globsizes();
+	queueput(&sched.hogq, gp);
 }
 
 struct g *hogrunqget(void)
 {
-	struct g *gp = sched.hogq.head;
+	return queueget(&sched.hogq);
+}
 
-	if (gp == NULL)
-		return NULL;
-	sched.hogq.head = gp->schedlink;
-	if (sched.hogq.head == NULL)
-		sched.hogq.tail = NULL;
-	sched.hogq.n--;
-	globsizes();
-	gp->schedlink = NULL;
-	return gp;
+void backrunqput(struct g *gp)
+{
+	queueput(&sched.backq, gp);
+}
+
+struct g *backrunqget(void)
+{
+	return queueget(&sched.backq);
 }
 
 void globrunqputbatch(struct gqueue *q)
@@ -206,11 +228,16 @@ void globrunqput(struct g *gp)
 	globrunqputbatch(&(struct gqueue){gp, gp, 1});
 }
 
-/* Takes a fair share (at most max; 0: no limit) of the global queue; returns one, the rest go to pp's ring. */
+/*
+ * One that is back from a call; else a fair share (at most max; 0: no limit) of the global queue: returns one, the rest go to
+ * pp's ring.
+ */
 struct g *globrunqget(struct p *pp, int32_t max)
 {
 	int32_t n = sched.runq.n / gomaxprocs + 1;
 
+	if (sched.backq.n != 0)
+		return backrunqget();
 	if (sched.runq.n == 0)
 		return NULL;
 	if (n > sched.runq.n)

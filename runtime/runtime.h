@@ -102,6 +102,7 @@ struct g {
 	int tid;
 	bool ismain, isg0, detached, userstack;
 	bool issystem;
+	bool fromcall; /* in exitsyscall(), for exitforeign0() */
 	uint64_t goid;
 	void *syscallbp;    /* frame pointer of who called entersyscall(), to unwind a G in the kernel */
 	_Atomic uint64_t preemptwhen; /* nanotime at which sysmon asked */
@@ -230,6 +231,7 @@ struct p {
 	int32_t id;
 	_Atomic uint32_t schedtick;   /* +1 at every execute() */
 	bool globalfirst;	      /* one was preempted for those who wait; owner only */
+	bool backlast;		      /* the last one came from sched.backq; owner only */
 	uint32_t nextstreak;	      /* Gs in a row that came from runnext; owner only */
 	int64_t lasthog;	      /* cputicks when it last ran a G from sched.hogq; owner only */
 	_Atomic int64_t lastkick;     /* cputicks of the last sysmonkick(); by whoever has it, or thinks so */
@@ -385,9 +387,11 @@ struct gqueue {
 struct sched {
 	mutex lock; /* guards what follows up to `free Gs` */
 	struct gqueue runq;
+	struct gqueue backq; /* back from calls that blocked, before those */
 	struct gqueue hogq; /* preempted Gs, behind those */
-	_Atomic int32_t runqsize; /* runq.n + hogq.n for readers without the lock */
+	_Atomic int32_t runqsize; /* runq.n + backq.n + hogq.n for readers without the lock */
 	_Atomic int32_t hogqsize; /* hogq.n */
+	_Atomic int32_t backqsize; /* backq.n */
 	struct p *pidle;
 	_Atomic int32_t npidle;
 	struct m *midle;
@@ -611,6 +615,8 @@ uint32_t runqlen(struct p *pp); /* racy; runnext not counted */
 bool runqempty(struct p *pp);
 void globrunqput(struct g *gp);		    /* sched.lock held */
 void globrunqputbatch(struct gqueue *q);    /* sched.lock held */
+void backrunqput(struct g *gp);		    /* the same: it comes from a call that blocked */
+struct g *backrunqget(void);		    /* the same: nil if there is none */
 void hogrunqput(struct g *gp);		    /* the same: it was preempted */
 struct g *hogrunqget(void);		    /* the same: the one that has waited longest, or nil */
 struct g *globrunqget(struct p *pp, int32_t max); /* sched.lock held */

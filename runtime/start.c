@@ -292,8 +292,9 @@ void forkchild(void)
 	for (int32_t i = 0; i < gomaxprocs; i++)
 		allp[i]->ntimers = 0;
 	sched.lock = (mutex){0};
-	sched.runq = sched.hogq = (struct gqueue){NULL, NULL, 0};
+	sched.runq = sched.backq = sched.hogq = (struct gqueue){NULL, NULL, 0};
 	atomic_store(&sched.hogqsize, 0);
+	atomic_store(&sched.backqsize, 0);
 	atomic_store(&sched.runqsize, 0);
 	sched.midle = sched.mdead = NULL;
 	sched.nmidle = 0;

@@ -272,3 +272,47 @@ Test(fairness, woken_runs_next)
 	 * them at times. */
 	must(made < 6000, "%ld switches for 1000 rounds", made);
 }
+
+/* One that is back from a call which blocked does not wait for all that were runnable before. */
+static _Atomic long turns;
+
+static void *turner(void *arg)
+{
+	while (!atomic_load(&stop)) {
+		atomic_fetch_add(&turns, 1);
+		for (int64_t end = cputicks() + 400000; cputicks() < end;)
+			procyield(8);
+		gosched();
+	}
+	return arg;
+}
+
+static int bylength(const void *a, const void *b)
+{
+	long x = *(const long *)a, y = *(const long *)b;
+	return (x > y) - (x < y);
+}
+
+Test(fairness, back_from_a_call_runs_soon)
+{
+	struct timespec nap = {0, 1000000};
+	struct g *others[50];
+	long waited[51];
+
+	start(1);
+	for (int i = 0; i < 50; i++)
+		others[i] = go(turner, NULL);
+	for (int i = 0; i < 51; i++) {
+		entersyscallblock();
+		SC2(SYS_nanosleep, &nap, NULL);
+		long before = atomic_load(&turns);
+		exitsyscall();
+		waited[i] = atomic_load(&turns) - before;
+	}
+	atomic_store(&stop, true);
+	for (int i = 0; i < 50; i++)
+		join(others[i]);
+	/* The median, for the kernel may take this thread off the CPU before it is queued. Behind the others it would be 50. */
+	qsort(waited, nelem(waited), sizeof(waited[0]), bylength);
+	must(waited[25] < 10, "%ld others ran in between", waited[25]);
+}

@@ -152,6 +152,28 @@ Test(runq, share_of_the_global_queue)
 	cr_assert_eq(expectglob(), -1);
 }
 
+Test(runq, back_from_calls_first_preempted_apart)
+{
+	setup(1);
+	globrunqput(&gs[0]);
+	backrunqput(&gs[1]);
+	hogrunqput(&gs[2]);
+	backrunqput(&gs[3]);
+	cr_assert_eq(sched.runqsize, 4);
+	cr_assert_eq(sched.backqsize, 2);
+	cr_assert_eq(sched.hogqsize, 1);
+	cr_assert_eq(expectglob(), 1);
+	cr_assert_eq(idof(backrunqget()), 3);
+	cr_assert_null(backrunqget());
+	cr_assert_eq(expectglob(), 0);
+	cr_assert_eq(expectglob(), -1);
+	cr_assert_eq(sched.runqsize, 1);
+	cr_assert_eq(idof(hogrunqget()), 2);
+	cr_assert_null(hogrunqget());
+	cr_assert_eq(sched.runqsize, 0);
+	cr_assert_null(sched.backq.tail);
+}
+
 Test(runq, stealing_takes_the_older_half)
 {
 	struct p *pp = &ps[0], *p2 = &ps[1];
