@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-enum joinstate { Joinable, Detached, Joining, Exited };
+enum joinstate { Joinable, Detached, Joining, Exited, Joined };
 enum { GFCACHE = 64 /* free Gs kept per P */, GSLAB = 256 << 10 };
 
 /* A struct g that was never used. sched.allglock orders the slab. */
@@ -279,11 +279,12 @@ int gojoin(struct g *gp, void **retval, uint64_t deadline)
 				futexwait(&gp->joinword, 0, reldeadline(1000000),
 					  FUTEX_WHY(WaitJoin, offsetof(struct g, joinword)));
 		}
-	} else if (st != Exited) {
-		return -EINVAL;
+	} else if (st != Exited || !atomic_compare_exchange_strong(&gp->joinstate, &st, Joining)) {
+		return st == Joined ? -ESRCH : -EINVAL;
 	}
 	if (retval != NULL)
 		*retval = gp->retval;
+	atomic_store(&gp->joinstate, Joined);
 	bury(gp);
 	return 0;
 }
@@ -299,8 +300,8 @@ int godetach(struct g *gp)
 	}
 	if (st == Joining)
 		return 0; /* as in libc: it is joined all the same */
-	if (st != Exited)
-		return -EINVAL;
+	if (st != Exited || !atomic_compare_exchange_strong(&gp->joinstate, &st, Detached))
+		return st == Joined ? -ESRCH : -EINVAL;
 	bury(gp);
 	return 0;
 }

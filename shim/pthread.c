@@ -123,7 +123,8 @@ EXPORT int pthread_tryjoin_np(pthread_t t, void **retval)
 
 	if (gp == NULL)
 		return REAL(pthread_tryjoin_np)(t, retval);
-	return join(gp, retval, 1);
+	int err = join(gp, retval, 1);
+	return err == ESRCH ? EBUSY : err; /* so says libc of one that was joined before */
 }
 
 static int timedjoin(struct g *gp, void **retval, clockid_t clk, const struct timespec *ts)
