@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
-static long readfile(const char *path, char *buf, size_t size)
+long readfile(const char *path, char *buf, size_t size)
 {
 	long fd = SC4(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
 

@@ -347,6 +347,7 @@ struct debug {
 };
 extern struct debug debug;
 int getproccount(void); /* usable CPUs: affinity mask, cgroup v2 quota rounded up; >= 1 */
+long readfile(const char *path, char *buf, size_t size); /* what fits, and a zero byte. Its length or -errno */
 
 /* ---- print.c: to stderr by raw write; %s %d %u %x %p %c, l for 64 bits ------------------------ */
 void gprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -697,6 +698,7 @@ void sigunlockfork(void);
 void sigfork(struct g *gp); /* in the child */
 void sigqueuefork(void);
 void signew(struct g *gp, uint64_t mask); /* gp's first mask */
+void sigadopt(struct g *gp); /* the calling kernel thread becomes gp's M: what is pending for that thread alone is gp's */
 void sigexit(struct g *gp); /* gp ends: what the process was sent goes to another */
 /* sigqueue.c */
 bool sigpost(struct g *gp, const siginfo_t *info, bool process); /* lock held. False: no memory */

@@ -54,6 +54,39 @@ void signew(struct g *gp, uint64_t mask)
 	sigsetg(gp, mask);
 }
 
+/* Signals of one kernel thread alone, as /proc says; 0 if it cannot be read. */
+static uint64_t privatesignals(void)
+{
+	char buf[2048];
+	uint64_t set = 0;
+
+	if (readfile("/proc/thread-self/status", buf, sizeof(buf)) <= 0)
+		return 0;
+	const char *s = strstr(buf, "\nSigPnd:\t");
+	if (s == NULL)
+		return 0;
+	for (s += 9; (*s >= '0' && *s <= '9') || (*s >= 'a' && *s <= 'f'); s++)
+		set = set << 4 | (uint64_t)(*s <= '9' ? *s - '0' : *s - 'a' + 10);
+	return set;
+}
+
+void sigadopt(struct g *gp)
+{
+	static const struct timespec none;
+	uint64_t set = 0;
+	siginfo_t info;
+
+	SC2(SYS_rt_sigpending, &set, 8);
+	if (likely(set == 0))
+		return;
+	/* The kernel hands out a thread's own before the process's. */
+	while ((set = privatesignals() & ~UNBLOCKABLE) != 0 && SC4(SYS_rt_sigtimedwait, &set, &info, &none, 8) > 0) {
+		uint64_t saved = sigenter();
+		sigpost(gp, &info, false);
+		sigleave(saved);
+	}
+}
+
 /* gp's mask has changed: what is pending and now blocked may be another's, what is unblocked is gp's. */
 static void recheck(struct g *gp, uint64_t mask)
 {

@@ -122,6 +122,7 @@ static int start(uint64_t mask)
 			return refuse("no memory", err);
 		gp->ismain = true;
 		sched.maing = gp;
+		sigadopt(gp);
 		SC5(SYS_prctl, PR_GET_NAME, gp->name, 0, 0, 0);
 		if (gp->tcb == NULL)
 			tlsmain(gp, false);

@@ -172,8 +172,11 @@ EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct times
 		return REAL(sigtimedwait)(set, info, timeout);
 	testcancel();
 	int r = gosigwait(bits(set), &si, timeout);
-	if (r > 0 && info != NULL)
+	if (r > 0 && info != NULL) {
 		*info = si;
+		if (si.si_code == SI_TKILL) /* libc folds them here, handlers see which */
+			info->si_code = SI_USER;
+	}
 	return (int)ret_errno(r);
 }
 

@@ -41,6 +41,11 @@ int enterforeign(void)
 	return 0;
 }
 
+int gosigrun(void)
+{
+	return 0;
+}
+
 void foreachg(void (*fn)(struct g *, void *), void *arg)
 {
 	for (struct g *gp = fakeall; gp; gp = gp->alllink)
