@@ -218,7 +218,8 @@ int newproc(const struct newattr *attr, void *(*fn)(void *), void *arg, uintptr_
 	gcountup();
 	atomic_store_explicit(&gp->status, Gwaiting, memory_order_relaxed);
 	*thread = (uintptr_t)gp->tcb;
-	goready(gp);
+	/* Unlike Go, not next: threads start in the order in which they were made, as the kernel's mostly do. */
+	goreadylast(gp);
 out:
 	if (self != NULL)
 		enterforeign();
