@@ -50,8 +50,9 @@ static struct {
 	void *_Atomic owner;   /* its TCB */
 	uint32_t depth;	       /* the owner's */
 	bool forks;	       /* the owner's: has taken it for a fork */
-	bool names;	       /* not hooked; written once, at start */
 } dl;
+
+bool runtime_dlnames;
 
 enum { FORKWAIT = 20000000 /* ns */ };
 
@@ -134,7 +135,7 @@ static void end(void)
  */
 void dlhookforkbegin(void)
 {
-	if ((dl.open != NULL || dl.names) && !mine() && take(reldeadline(FORKWAIT)))
+	if ((dl.open != NULL || runtime_dlnames) && !mine() && take(reldeadline(FORKWAIT)))
 		dl.forks = true;
 }
 
@@ -206,12 +207,9 @@ static void hookclose(void *handle)
 	inturn(doclose, handle);
 }
 
-bool dlnamebegin(void)
+void dlnamebegin(void)
 {
-	if (!dl.names)
-		return false;
 	begin();
-	return true;
 }
 
 void dlnameend(void)
@@ -383,12 +381,12 @@ static bool hook(void)
 
 void dlhookinit(void)
 {
-	if (dl.open != NULL || dl.names)
+	if (dl.open != NULL || runtime_dlnames)
 		return; /* a fork's child has it */
 	if (debug.loader != LOADER_NAMES && hook())
 		return;
 	tlsdlblind();
-	dl.names = true;
+	runtime_dlnames = true;
 	if (debug.verbose)
 		gprintf("libgmp: loader: ld.so's own pointers to dlopen and dlclose are not hooked: what libc loads by "
 			"itself (nss, iconv) is not seen\n");

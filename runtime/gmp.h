@@ -205,8 +205,9 @@ int futexrequeue(_Atomic uint32_t *addr, int nwake, const void *to, int nmove, c
 long gofutex(uint32_t *addr, int op, uint32_t val, uintptr_t timeout, uint32_t *addr2, uint32_t val3);
 
 /* ---- loading (dlhook.c, arch/), where ld.so's own pointers are not hooked ------------------------- */
-/* Around the program's dlopen(): new modules' static TLS is there in every G. False: nothing to do, nor to end (parks) */
-bool dlnamebegin(void);
+extern bool runtime_dlnames __attribute__((visibility("hidden"))); /* that is so; written once, at start */
+/* Around the program's dlopen(), then: new modules' static TLS is there in every G (parks) */
+void dlnamebegin(void);
 void dlnameend(void);
 /* fn(a, b, c) with a return address in the code at or after `near`: libc looks up by it who calls. */
 void *callas(const void *near, const void *fn, uintptr_t a, uintptr_t b, uintptr_t c);
