@@ -139,8 +139,9 @@ static void sysmonround(void)
 
 	sysmonkick();
 	while ((int32_t)((now = atomic_load(&sigs.synced)) - want) < 0)
-		if (SC4(SYS_futex, &sigs.synced, FUTEX_WAIT_PRIVATE, now, &ts) == -ETIMEDOUT)
-			return; /* there is no sysmon: a fork's child */
+		if (SC4(SYS_futex, &sigs.synced, FUTEX_WAIT_PRIVATE, now, &ts) == -ETIMEDOUT &&
+		    !atomic_load(&sched.started))
+			return; /* there is no sysmon: a fork's child. (Else it may just not have had a CPU) */
 }
 
 /*

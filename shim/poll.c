@@ -61,6 +61,16 @@ static bool arm(struct pollfd *p, struct pollwaiter *w, nfds_t n, bool *cannot)
 	return clear;
 }
 
+/*
+ * A handler that has run since the call began ends it, as in the kernel: what it changed may be what the caller waits
+ * for, and under a mask of the call's own it could not have run before. Handlers run where the runtime is left, not in our text,
+ * so none comes between this look and the wait.
+ */
+static bool interrupted(uint32_t handled)
+{
+	return unlikely(gohandled(true) != handled);
+}
+
 static void disarm(struct pollfd *p, struct pollwaiter *w, nfds_t n)
 {
 	for (nfds_t i = 0; i < n; i++)
@@ -71,6 +81,8 @@ static void disarm(struct pollfd *p, struct pollwaiter *w, nfds_t n)
 /* deadline 0: for ever. Returns poll's result or -errno. */
 static int waitpoll(struct pollfd *p, struct pollwaiter *w, nfds_t n, uint64_t deadline)
 {
+	uint32_t handled = gohandled(true);
+
 	for (;;) {
 		bool cannot = false;
 		bool clear = arm(p, w, n, &cannot);
@@ -80,6 +92,10 @@ static int waitpoll(struct pollfd *p, struct pollwaiter *w, nfds_t n, uint64_t d
 				disarm(p, w, n);
 				return r;
 			}
+		}
+		if (interrupted(handled)) {
+			disarm(p, w, n);
+			return -EINTR;
 		}
 		int err = pdpoll(w, (int)n, deadline);
 		if (err == -ETIMEDOUT) {
@@ -236,6 +252,7 @@ static int gselect(int n, fd_set *r, fd_set *w, fd_set *e, uint64_t deadline)
 	struct pollwaiter *wt = NULL;
 	struct pollfd fewp[INLINE];
 	struct pollwaiter fewt[INLINE];
+	uint32_t handled = gohandled(true);
 	nfds_t cnt = 0;
 	int res;
 
@@ -269,6 +286,11 @@ static int gselect(int n, fd_set *r, fd_set *w, fd_set *e, uint64_t deadline)
 				disarm(p, wt, cnt);
 				break;
 			}
+		}
+		if (interrupted(handled)) {
+			disarm(p, wt, cnt);
+			res = -EINTR;
+			break;
 		}
 		int err = pdpoll(wt, (int)cnt, deadline);
 		for (int i = 0; i < 3; i++)
@@ -324,7 +346,7 @@ EXPORT int select(int n, fd_set *r, fd_set *w, fd_set *e, struct timeval *tv)
 /* As epoll_wait, or -errno. pd: of the set; deadline 0: none. */
 static int gepoll(struct polldesc *pd, struct epoll_event *ev, int n, uint64_t deadline)
 {
-	uint32_t gen = atomic_load(&pd->gen);
+	uint32_t gen = atomic_load(&pd->gen), handled = gohandled(true);
 
 	for (;;) {
 		if (pdtry(pd, PD_READ)) {
@@ -334,6 +356,8 @@ static int gepoll(struct polldesc *pd, struct epoll_event *ev, int n, uint64_t d
 				return r;
 			}
 		}
+		if (interrupted(handled))
+			return -EINTR;
 		int err = pdwait(pd, gen, PD_READ, deadline);
 		if (err == -ETIMEDOUT)
 			return 0;
