@@ -92,6 +92,7 @@ class Daemon:
     # self.port     a free port of 127.0.0.1
     # self.procs    GMP_PROCS, or None: bare
     # self.pid      of the process started last
+    # self.full     is time no matter?
 
     # -- to define: actions --------------------------------------------------------------------------------------------
     def version(self):
