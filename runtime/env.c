@@ -72,7 +72,7 @@ static void setting(const char *name, const char *value)
 	if (strcmp(name, "GMP_PROCS") == 0)
 		debug.procs = number(name, value, 1, 1024, "a whole number from 1 to 1024");
 	else if (strcmp(name, "GMP_MAXM") == 0)
-		debug.maxm = number(name, value, 2, 32768, "a whole number from 2 to 32768");
+		debug.maxm = number(name, value, 3, 32768, "a whole number from 3 to 32768");
 	else if (strcmp(name, "GMP_VERBOSE") == 0)
 		debug.verbose = number(name, value, 0, 1, "0 or 1");
 	else if (strcmp(name, "GMP_SPIN") == 0)

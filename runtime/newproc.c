@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 enum joinstate { Joinable, Detached, Joining, Exited, Joined };
@@ -324,19 +325,29 @@ void goinfo(struct g *gp, struct ginfo *out)
 	out->tid = gp->tid;
 }
 
+/* The process's name as ps(1) shows it: that of its first kernel thread. */
+static void setcomm(void *name)
+{
+	long fd = SC4(SYS_openat, AT_FDCWD, "/proc/self/comm", O_WRONLY | O_CLOEXEC, 0);
+
+	if (fd >= 0) {
+		SC3(SYS_write, fd, name, strlen(name));
+		SC1(SYS_close, fd);
+	}
+}
+
 void gosetname(struct g *gp, const char *name)
 {
 	size_t n = strnlen(name, sizeof(gp->name) - 1);
 
 	memcpy(gp->name, name, n);
 	gp->name[n] = 0;
-	if (gp->ismain) { /* the process's name as ps(1) shows it: that of its first kernel thread */
-		long fd = SC4(SYS_openat, AT_FDCWD, "/proc/self/comm", O_WRONLY | O_CLOEXEC, 0);
-		if (fd >= 0) {
-			SC3(SYS_write, fd, gp->name, n);
-			SC1(SYS_close, fd);
-		}
-	}
+	if (!gp->ismain)
+		return;
+	if (SC0(SYS_gettid) == SC0(SYS_getpid))
+		SC5(SYS_prctl, PR_SET_NAME, gp->name, 0, 0, 0);
+	else
+		aside(setcomm, gp->name);
 }
 
 int gogetpolicy(struct g *gp)

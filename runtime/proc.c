@@ -182,9 +182,9 @@ static void saymaxm(void)
 
 bool gomayblock(void)
 {
-	/* One is sysmon. */
+	/* Two never run a G: sysmon, and that of aside.c. */
 	if (likely(getg() == NULL || atomic_load_explicit(&sched.nblocking, memory_order_relaxed) <
-					     debug.maxm - 1 - gomaxprocs))
+					     debug.maxm - 2 - gomaxprocs))
 		return true;
 	saymaxm();
 	return false;
@@ -414,7 +414,7 @@ void startm(struct p *pp, bool spinning)
 		notewakeup(&mp->park);
 		return;
 	}
-	if (atomic_load(&sched.nm) >= gomaxprocs + 2 && givepoller(pp, spinning))
+	if (atomic_load(&sched.nm) >= gomaxprocs + 3 && givepoller(pp, spinning))
 		return;
 	if (!plain()) {
 		pp->newspin = spinning;

@@ -178,6 +178,11 @@ struct m {
 	void (*mstartfn)(void);
 	_Atomic uint64_t cpustart; /* CPU time of its thread when curg began, 0: it runs none. cputime.c */
 	bool blocking;		/* in entersyscallblock(): counted in sched.nblocking */
+	/* asleep(): sysmon's, but for the answer and the file, which are that thread's. aside.c */
+	uint64_t askedkey, askedwhen;
+	_Atomic uint32_t asked;
+	_Atomic uint64_t answer; /* asked << 8 | state letter */
+	int statfd, stattid;
 	_Atomic uint32_t call;	/* marked system calls: a number, and INCALL while in one. Own thread writes, sysmon reads */
 	_Atomic uint32_t xiddone; /* allthreads.c: the call which its thread has made last */
 	uint32_t xidtold;	  /* and that the thread xidtid was told to make; under xid.lock */
@@ -640,7 +645,20 @@ void netpollfork(void);
 
 /* ---- sysmon.c ----------------------------------------------------------------------------------- */
 void sysmonstart(void);
+bool mspecial(void (*fn)(void)); /* an M that runs fn, never a G. False: no memory, or no thread */
+void beprompt(void);
 void sysmonkick(void); /* let it look again now. any thread, signal handlers too */
+
+/* ---- aside.c ------------------------------------------------------------------------------------- */
+void asidestart(void);
+void asidefork(void);
+/*
+ * sysmon: mp's thread is asleep in the kernel. False: no, or not known yet; then sysmon is kicked when it is. key: what about;
+ * an answer holds for one, and for a ms.
+ */
+bool asleep(struct m *mp, uint64_t key, uint64_t now);
+/* fn(arg) by a thread with descriptors of its own. Waits for it; not under a lock. any thread of a pool */
+void aside(void (*fn)(void *), void *arg);
 
 /* ---- signal.c sigqueue.c sigmask.c: the model is at the top of signal.c ----------------------------- */
 #define SIGBIT(s) ((uint64_t)1 << ((s) - 1))

@@ -130,6 +130,7 @@ static int start(uint64_t mask)
 		cancelmain(gp);
 	}
 	atomic_store(&sched.lastpoll, nanotime());
+	asidestart();
 	sysmonstart();
 	atomic_store_explicit(&sched.started, true, memory_order_release);
 	return 0;
@@ -311,6 +312,7 @@ void forkchild(void)
 	atomic_store(&sched.polluntil, 0);
 	scavengefork();
 	affinityfork();
+	asidefork();
 	atomic_store(&sched.sysmonwait, 0);
 	noteclear(&sched.sysmonnote);
 	netpollfork();

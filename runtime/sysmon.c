@@ -22,11 +22,13 @@
  * Blocks: its own kernel thread only. Takes sched.lock, pd->lock, timer locks; holds none across a sleep.
  */
 #include "runtime.h"
-#include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
 enum { MS = 1000000, FINE = 40000, BUSY = 250000, COARSE = 10 * MS, LAZY = 500 * MS, URGENT = MS, PATIENCE = 20, WATCH = 500000, QUIET = 8, ATREST = 100, WORTH = 80000 };
+
+/* What asleep() is asked about: a call's number, or how far the thread's clock has come. */
+#define STILL ((uint64_t)1 << 63)
 
 static uint32_t seentick[1024]; /* per P: schedtick + runqhead at the last tick */
 static bool seenwork[1024];
@@ -38,47 +40,10 @@ void sysmonkick(void)
 
 /* ---- is that M computing, or asleep in the kernel? ---------------------------------------------- */
 
-static char *putdec(char *s, int v)
-{
-	char tmp[12];
-	int i = 0;
-
-	do
-		tmp[i++] = (char)('0' + v % 10);
-	while ((v /= 10) != 0);
-	while (i > 0)
-		*s++ = tmp[--i];
-	return s;
-}
-
-/*
- * Is it on a CPU? Then its clock goes on between two looks. No descriptor is opened for it, as threadstate() does: for that moment
- * the program's lowest free number is another.
- */
+/* Is it on a CPU? Then its clock goes on between two looks. Whether it is asleep, asleep() says (aside.c). */
 static bool oncpu(int tid)
 {
 	return threadcpu(tid) != threadcpu(tid);
-}
-
-/* The state letter of a thread in /proc; 0 if it cannot be read. */
-static char threadstate(int tid)
-{
-	char path[64] = "/proc/self/task/", buf[256];
-	char *s = path + 16;
-
-	s = putdec(s, tid);
-	for (const char *t = "/stat"; (*s++ = *t++) != 0;)
-		;
-	long fd = SC4(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-	if (fd < 0)
-		return 0;
-	long n = SC3(SYS_read, fd, buf, sizeof(buf) - 1);
-	SC1(SYS_close, fd);
-	/* pid (comm) S ...: comm may hold anything, so look for the last parenthesis. */
-	for (long i = n - 1; i > 0; i--)
-		if (buf[i] == ')')
-			return i + 2 < n ? buf[i + 2] : 0;
-	return 0;
 }
 
 /* ---- retake ------------------------------------------------------------------------------------- */
@@ -121,7 +86,7 @@ static bool retakesyscall(struct p *pp, struct m *mp, uint64_t st, uint32_t call
 		return false;
 	/* Unlike Go: an M that the kernel took off the CPU in the middle of a short call is not blocked, and one more M
 	 * would only wait for the same CPU. On a busy machine that made Ms without end. */
-	if (early && threadstate(atomic_load(&mp->procid)) == 'R')
+	if (early && !asleep(mp, call, now))
 		return false;
 	return take(pp, st, CountRetakeSyscall);
 }
@@ -166,7 +131,7 @@ static bool retakeforeign(struct p *pp, struct m *mp, uint64_t st, uint64_t now)
 	}
 	bool still = cpu == pp->sysmoncputime;
 	if (still)
-		return now >= pp->sysmonschedwhen + COARSE && threadstate(tid) != 'R' &&
+		return now >= pp->sysmonschedwhen + COARSE && asleep(mp, STILL | cpu, now) &&
 		       take(pp, st, CountRetakeBlocked);
 	/* Computing. */
 	pp->sysmoncputime = cpu;
@@ -355,7 +320,7 @@ static bool pollasleep(uint64_t delay, uint64_t now)
  * Asks for the shortest slice there is (Linux 6.12): a thread that wakes up with less to do than the running
  * one then runs at once, and not at the next tick. Without effect before.
  */
-static void beprompt(void)
+void beprompt(void)
 {
 	struct {
 		uint32_t size, policy;
@@ -449,17 +414,22 @@ static noreturn void sysmon(void)
 	}
 }
 
-void sysmonstart(void)
+bool mspecial(void (*fn)(void))
 {
 	struct m *mp = mnew();
 	uint64_t all = ALLSIGS, old;
 
 	if (mp == NULL)
-		throw("no memory for sysmon");
-	mp->mstartfn = sysmon;
+		return false;
+	mp->mstartfn = fn;
 	SC4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, 8);
 	long tid = clone_m(mp->g0.stack.hi, mp->g0.tcb, (int *)&mp->procid, (int *)&mp->exited, mstart, mp);
 	SC4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8);
-	if (tid < 0)
+	return tid > 0;
+}
+
+void sysmonstart(void)
+{
+	if (!mspecial(sysmon))
 		throw("cannot create the sysmon thread");
 }

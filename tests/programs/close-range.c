@@ -21,19 +21,6 @@ static void *steady(void *arg)
 	return NULL;
 }
 
-/* A pipe whose reading end has that number; somebody in the process may hold it for a moment. */
-static void pipe_at(int p[2], int number)
-{
-	for (int i = 0; i < 1000; i++) {
-		MUST(pipe(p) == 0);
-		if (p[0] == number)
-			return;
-		MUST(close(p[0]) == 0 && close(p[1]) == 0);
-		usleep(1000);
-	}
-	MUST(!"the number is free");
-}
-
 int main(void)
 {
 	int low[2], high[10][2];
@@ -48,11 +35,9 @@ int main(void)
 				    : socketpair(AF_UNIX, SOCK_STREAM, 0, high[k])) == 0);
 			MUST(write(high[k][1], "stale", 5) == 5 && read(high[k][0], &c, 1) == 1);
 		}
-		int top = 0;
-		for (int k = 0; k < 10; k++)
-			top = high[k][0] > top ? high[k][0] : top, top = high[k][1] > top ? high[k][1] : top;
-		MUST(close_range(low[1] + 1, top, 0) == 0);
-		pipe_at(high[0], low[1] + 1);
+		MUST(high[0][0] == low[1] + 1);
+		MUST(close_range(high[0][0], high[9][1], 0) == 0);
+		MUST(pipe(high[0]) == 0 && high[0][0] == low[1] + 1);
 		u = start(writes, (void *)(intptr_t)high[0][1]);
 		MUST(read(high[0][0], &c, 1) == 1 && c == 'x');
 		finish(u);
