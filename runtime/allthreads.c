@@ -23,8 +23,10 @@
  * count differs. libc does the same for its threads by its list. Each may begin the other's, so the
  * two passes alternate until ours finds all done.
  *
- * The caller goes first, in libc's call: if the kernel refuses it, nothing has changed. The calls
- * are idempotent: who is told twice ends the same. A thread whose result differs from the caller's
+ * The caller goes first, in libc's call: if the kernel refuses it, nothing has changed. A thread may be told twice, or
+ * inherit from one that is done; so what is told must end the same when it is done again. setuid() does not:
+ * it gives back the saved id at first, and as root it sets all three. The others are told the three ids
+ * that the caller has got instead. A thread whose result differs from the caller's
  * (the program gave it credentials of its own) ends the process, as with libc.
  *
  * Locks: xid.lock, rank 0, held until all are done; a thread that waits for it still takes the
@@ -60,6 +62,7 @@ static struct {
 	long nr, a, b, c;
 	uint32_t lastseq;
 } xid;
+static int (*libcsetresuid)(uid_t, uid_t, uid_t);
 static struct ksigaction libcs;
 static bool installed;
 
@@ -168,17 +171,34 @@ static bool pass(uint32_t seq)
 	return told;
 }
 
+/* The caller has called setuid(): what the others are to do. False: its ids cannot be read */
+static bool absolute(void)
+{
+	uint32_t r, e, s;
+
+	if (libcsetresuid == NULL || SC3(SYS_getresuid, &r, &e, &s) != 0)
+		return false;
+	xid.nr = SYS_setresuid;
+	xid.a = (int32_t)r;
+	xid.b = (int32_t)e;
+	xid.c = (int32_t)s;
+	return true;
+}
+
 static int callall(int (*libc)(void *), void *arg)
 {
 	uint32_t seq = ++xid.lastseq ? xid.lastseq : ++xid.lastseq;
+	bool abs = false;
 	int err;
 
 	for (;;) {
 		tlsdllock(); /* libc walks the list into which dlopen() puts Gs */
-		err = libc(arg);
+		err = abs ? libcsetresuid((uid_t)xid.a, (uid_t)xid.b, (uid_t)xid.c) : libc(arg);
 		tlsdlunlock();
 		if (err != 0)
 			break;
+		if (xid.nr == SYS_setuid)
+			abs = absolute();
 		atomic_store(&xid.seq, seq);
 		if (!pass(seq))
 			break;
@@ -235,6 +255,7 @@ void allthreadsinit(void)
 		return;
 	}
 	libcs = k;
+	libcsetresuid = (int (*)(uid_t, uid_t, uid_t))libcown("setresuid");
 	k.fn = sigtramp;
 	k.flags |= SA_SIGINFO | SA_RESTART | SA_ONSTACK;
 	k.mask = ~(uint64_t)0; /* itself too: one call may follow the other at once, and the stack is small */
