@@ -225,6 +225,7 @@ EXPORT int pause(void)
 /* X/Open's: without `sig` in the mask. BSD's takes the mask itself. */
 static int pausewith(uint64_t mask)
 {
+	testcancel();
 	return (int)ret_errno(gosigsuspend(&mask));
 }
 

@@ -132,6 +132,21 @@ static void in_pause(void)
 	pause();
 }
 
+static void in_sigsuspend(void)
+{
+	sigset_t set;
+	sigfillset(&set);
+	sigsuspend(&set);
+}
+
+static void in_sigpause(void)
+{
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+	sigpause(SIGHUP);
+#pragma GCC diagnostic pop
+}
+
 static void in_waitpid(void)
 {
 	pid_t pid = fork();
@@ -157,6 +172,7 @@ static const struct {
 	{"accept", in_accept}, {"poll", in_poll}, {"select", in_select}, {"epoll_wait", in_epoll}, {"sleep", in_sleep},
 	{"nanosleep", in_nanosleep}, {"sem_wait", in_sem}, {"pthread_cond_wait", in_cond},
 	{"pthread_cond_timedwait", in_timed}, {"pthread_join", in_join}, {"sigwait", in_sigwait}, {"pause", in_pause},
+	{"sigsuspend", in_sigsuspend}, {"sigpause", in_sigpause},
 	{"waitpid", in_waitpid}, {"pthread_testcancel", in_testcancel},
 };
 
