@@ -374,6 +374,7 @@ struct polldesc {
 	uint8_t conn;		/* FD_LISTEN: the kind of what accept() gives */
 	_Atomic uint8_t timeo;	/* rcvtimeo, sndtimeo are known */
 	uint8_t registered;	/* in our epoll set */
+	_Atomic uint8_t linger;	/* SO_LINGER was set, with a time: its close may wait */
 	_Atomic uint8_t shared; /* another number or process may hold the same description */
 	_Atomic uint32_t nwait[2]; /* exclusive waiters: readers, writers */
 	_Atomic uint32_t npoll;	   /* poll waiters */
@@ -431,6 +432,14 @@ void fdsetfl(int fd, int fl);
 void fdmarked(int fd);
 /* fd has, or now gets, a second number or holder. */
 void fdshared(int fd);
+/* SO_LINGER with a time was switched on or off through fd. */
+void fdlinger(int fd, bool on);
+static inline bool fdlingers(struct polldesc *pd)
+{
+	return atomic_load_explicit(&pd->linger, memory_order_relaxed);
+}
+/* A TCP socket of which no other number and no other process can have the description. */
+bool fdalone(struct polldesc *pd);
 /* Is there a pool? (Then descriptors are kept track of.) */
 bool poolstarted(void);
 /* O_NONBLOCK or a time-out was changed through fd (or its duplicates). */

@@ -362,6 +362,19 @@ void fdshared(int fd)
 		atomic_store(&pd->shared, 1);
 }
 
+void fdlinger(int fd, bool on)
+{
+	struct polldesc *pd = on ? polldesc(fd) : pdknown(fd);
+
+	if (pd != NULL)
+		atomic_store_explicit(&pd->linger, on, memory_order_relaxed);
+}
+
+bool fdalone(struct polldesc *pd)
+{
+	return atomic_load(&pd->kind) == FD_TCP && !atomic_load(&pd->shared) && !atomic_load(&shareall);
+}
+
 void fdnonblock(int fd, bool on)
 {
 	struct polldesc *pd = pdknown(fd);
@@ -581,6 +594,7 @@ static void nextlife(struct polldesc *pd, const struct life *l, bool unregister)
 	atomic_store_explicit(&pd->hup, 0, memory_order_relaxed);
 	atomic_store_explicit(&pd->nonowait, 0, memory_order_relaxed);
 	atomic_store_explicit(&pd->cold, 0, memory_order_relaxed);
+	atomic_store_explicit(&pd->linger, 0, memory_order_relaxed);
 	atomic_store_explicit(&pd->shared, l->shared, memory_order_relaxed);
 	atomic_store_explicit(&pd->told, l->told, memory_order_relaxed);
 	pd->rcvtimeo = pd->sndtimeo = 0;

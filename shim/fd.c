@@ -171,11 +171,16 @@ EXPORT int close(int fd)
 {
 	if (forbidden(fd))
 		return -1;
-	if (poolstarted())
+	struct polldesc *pd = NULL;
+	if (poolstarted() && ((pd = fdknown(fd)) == NULL || getg() == NULL || likely(!fdlingers(pd)))) {
 		fdclosing(fd);
+		pd = NULL;
+	}
 	if (getg() == NULL)
 		return REAL(close)(fd);
 	testcancel();
+	if (unlikely(pd != NULL))
+		return closelinger(fd, pd);
 	/* Raw: libc's spends more on cancellation than we on the rest. */
 	return (int)ret_errno(RAW(SC1(SYS_close, fd)));
 }

@@ -60,6 +60,8 @@ static inline struct waitop waitop(struct polldesc *pd, int mode)
  * -EINTR (by signal(7), SA_RESTART does not hold where a time-out is set), -EBADF, -EPERM (cannot be waited for).
  */
 ssize_t opwait(struct waitop *op);
+/* close() of a socket with SO_LINGER; parks until the kernel would have returned. */
+int closelinger(int fd, struct polldesc *pd);
 
 /*
  * Around the result of each write: SIGPIPE, if the G blocks it, is pending on its M and must be taken along before

@@ -369,10 +369,13 @@ static int waitaccept(struct polldesc *pd, struct sockaddr *a, socklen_t *alen, 
 			if (unlikely(r == -EAGAIN) && (SC3(SYS_fcntl, pd->fd, F_GETFL, 0) & O_NONBLOCK))
 				continue;
 			pdleft(pd, PD_READ);
-			/* The new socket inherits the listener's time-outs. */
-			if (r >= 0)
+			/* The new socket inherits the listener's time-outs and SO_LINGER. */
+			if (r >= 0) {
 				fdopened((int)r, pd->rcvtimeo | pd->sndtimeo ? FD_UNKNOWN : (enum fdkind)pd->conn,
 					 flags & SOCK_NONBLOCK, false);
+				if (unlikely(fdlingers(pd)))
+					fdlinger((int)r, true);
+			}
 			return (int)r;
 		}
 		ssize_t r = opwait(&op);
@@ -469,6 +472,8 @@ EXPORT int setsockopt(int fd, int level, int opt, const void *val, socklen_t len
 	if (r == 0 && level == SOL_SOCKET && poolstarted()) {
 		if (opt == SO_RCVTIMEO || opt == SO_SNDTIMEO || opt == 66 || opt == 67) /* _NEW variants */
 			fdchanged(fd);
+		else if (opt == SO_LINGER && len >= sizeof(struct linger))
+			fdlinger(fd, ((const struct linger *)val)->l_onoff != 0 && ((const struct linger *)val)->l_linger > 0);
 		else if (opt == SO_RCVLOWAT && len == sizeof(int) && *(const int *)val > 1)
 			fdmarked(fd); /* MSG_DONTWAIT would return less than the low-water mark */
 	}

@@ -15,7 +15,8 @@ class Program(Daemon):
     binary = "/usr/bin/gunicorn"
     reload_signal = signal.SIGHUP
     spare = 5                       # the arbiter
-    expected = (r"Worker \(pid:\d+\) was sent SIG",)
+    # The arbiter asks again each second; a worker that is about to end has Python's handlers no more.
+    expected = (r"Worker \(pid:\d+\) was sent SIG", r"Worker with pid \d+ was terminated due to signal 15")
 
     def version(self):
         return self.output("/usr/bin/gunicorn", "--version").split()[-1].rstrip(")")

@@ -95,8 +95,8 @@ async def scenario(daemon, run, opts):
         left = await daemon.leave_open()
         await asyncio.sleep(daemon.settle)
         run.facts["exit status with connections"] = await daemon.stop()
-        for _, writer in left:
-            writer.close()
+        for connection in left:
+            connection[1].close()
         await daemon.all_ended(time.monotonic() + 30)
     check(not daemon.too_many, daemon.too_many)
 

@@ -316,7 +316,7 @@ class Daemon:
             for line in read(path).splitlines():
                 if "libgmp: " in line or (re.search(self.trouble, line, re.I) and
                                           not any(re.search(e, line) for e in self.expected)):
-                    shape = re.sub(r"0x[0-9a-f]+|\d+", "N", line.replace(str(self.dir), "DIR"))
+                    shape = re.sub(r"0x[0-9a-f]+|\b[0-9a-f]{10,}\b|\d+", "N", line.replace(str(self.dir), "DIR"))
                     shape = re.sub(r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b", "", shape)
                     found.setdefault(shape, line)
         return found

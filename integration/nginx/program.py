@@ -10,7 +10,7 @@ class Program(program("nginx-aio")):
     workers = 2
     main = ""
     http = "sendfile on;"
-    spare = 1
+    spare = 2                       # three processes
     busy = None
 
     async def rate(self):
