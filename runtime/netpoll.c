@@ -875,7 +875,16 @@ struct g *netpoll(int64_t delay, int32_t *n)
 	*n = 0;
 	if (epfd < 0)
 		return NULL;
+	struct m *mp = getg()->m;
+	if (delay != 0) {
+		/* With the mask of the G it has left it would take them for a moment when it wakes: sigawaitclosed(). */
+		if (unlikely(atomic_load(&sigs.closed) & ~mp->sigmask))
+			setsigmask(mp, mp->sigmask | atomic_load(&sigs.closed));
+		atomic_store(&mp->polls, true);
+	}
 	long r = epollwait(ev, delay);
+	if (delay != 0)
+		atomic_store_explicit(&mp->polls, false, memory_order_relaxed);
 	if (r < 0 && r != -EINTR)
 		throw("netpoll: epoll_wait failed: the runtime's descriptor was closed");
 	for (long i = 0; i < r; i++) {

@@ -25,7 +25,7 @@
 /* si_code < 0: the kernel lets us write what we like into the rest. */
 #define KICK (-1000)
 #define BOUNCED (-1001)
-enum { CANCEL = 65 /* sigpokefor: not a signal */, STANDARD = 32, RING = 512, MAXBOUNCED = 64 };
+enum { CANCEL = 65 /* sigpokefor: not a signal */, STANDARD = 32, RING = 512 };
 
 struct slot {
 	_Atomic uint32_t state; /* 0 free, 1 being written, 2 full */
@@ -42,12 +42,6 @@ static uint32_t ringhead;	  /* sysmon only */
 static _Atomic uint32_t narrived; /* full slots, roughly: worth a look */
 static struct sigq *freeq;	  /* sigs.lock */
 static const char cookie;
-
-/* Siginfos of signals that were sent to the process again: the kernel takes no si_code >= 0 from us. */
-static struct bounced {
-	_Atomic uint32_t used;
-	siginfo_t info;
-} bounced[MAXBOUNCED];
 
 bool sigiskick(const siginfo_t *info)
 {
@@ -100,33 +94,28 @@ static bool ringget(siginfo_t *info)
 	return true;
 }
 
-/* Back into the kernel's queue, for the process. Async-signal-safe. */
+/*
+ * Back into the kernel's queue, for the process. Async-signal-safe. The kernel takes no si_code >= 0 from us, and no
+ * SI_TKILL, so these travel in si_errno, which none of them uses. It keeps the rest of the siginfo as it is.
+ */
 void sigbounce(const siginfo_t *info)
 {
-	siginfo_t out = {.si_signo = info->si_signo, .si_code = BOUNCED};
+	siginfo_t out = *info;
 
-	for (int i = 0; i < MAXBOUNCED; i++) {
-		uint32_t unused = 0;
-		if (!atomic_compare_exchange_strong(&bounced[i].used, &unused, 1))
-			continue;
-		bounced[i].info = *info;
-		out.si_value.sival_ptr = &bounced[i];
-		if (SC3(SYS_rt_sigqueueinfo, SC0(SYS_getpid), info->si_signo, &out) == 0)
-			return;
-		atomic_store(&bounced[i].used, 0);
-		break;
+	if (out.si_code >= 0 || out.si_code == SI_TKILL) {
+		out.si_errno = out.si_code;
+		out.si_code = BOUNCED;
 	}
-	SC2(SYS_kill, SC0(SYS_getpid), info->si_signo); /* without what it said */
+	if (SC3(SYS_rt_sigqueueinfo, SC0(SYS_getpid), info->si_signo, &out) != 0)
+		SC2(SYS_kill, SC0(SYS_getpid), info->si_signo); /* RLIMIT_SIGPENDING: without what it said */
 }
 
 void sigunbounce(siginfo_t *info)
 {
-	struct bounced *b = info->si_value.sival_ptr;
-
-	if (likely(info->si_code != BOUNCED) || (uintptr_t)b - (uintptr_t)bounced >= sizeof(bounced))
+	if (likely(info->si_code != BOUNCED))
 		return;
-	*info = b->info;
-	atomic_store(&b->used, 0);
+	info->si_code = info->si_errno;
+	info->si_errno = 0;
 }
 
 void sigpush(const siginfo_t *info)
@@ -388,8 +377,6 @@ void sigqueuefork(void)
 	atomic_store(&ringtail, 0);
 	for (int s = 0; s < STANDARD; s++)
 		atomic_store(&standard[s].state, 0);
-	for (int i = 0; i < MAXBOUNCED; i++)
-		atomic_store(&bounced[i].used, 0);
 	for (int i = 0; i < RING; i++)
 		atomic_store(&ring[i].seq, 0);
 }

@@ -145,15 +145,38 @@ static void sysmonround(void)
 }
 
 /*
+ * Does some M take one of these, because it has the mask of a G it has left still? It looks for work, or sleeps in the netpoller
+ * (where all are blocked, until it wakes): then it is woken, to close them before it sleeps again.
+ */
+static bool openbetween(uint64_t set)
+{
+	bool open = false;
+
+	for (struct m *mp = atomic_load(&sched.allms); mp != NULL; mp = mp->alllink) {
+		if (__atomic_load_n(&mp->curg, __ATOMIC_RELAXED) != NULL || atomic_load(&mp->exited) == 0 || mp->retired ||
+		    mp->mstartfn != NULL || (set & ~__atomic_load_n(&mp->sigmask, __ATOMIC_RELAXED)) == 0)
+			continue;
+		open = true;
+		if (atomic_load(&mp->polls))
+			netpollbreak();
+	}
+	return open;
+}
+
+/*
  * All block these, and the next of them must be found pending: the caller is about to send it to the process, or sysmon
  * would take it as ignored. (Others' signals go round by sysmon if they come in the wrong moment.)
  */
 void sigawaitclosed(uint64_t set)
 {
+	static const struct timespec pause = {0, 20000};
+
 	for (int i = 0; i < 3 && (set & ~atomic_load(&sigs.sysmon)) != 0; i++) {
 		atomic_store(&sigs.stale, true);
 		sysmonround();
 	}
+	for (int i = 0; i < 500 && openbetween(set); i++)
+		SC2(SYS_nanosleep, &pause, NULL);
 }
 
 uint64_t sysmonsigs(void)
@@ -232,12 +255,12 @@ int gokill(const siginfo_t *info)
 	int s = info->si_signo, err = 0;
 	struct g *self = getg(), *gp = NULL;
 
-	/* Real-time signals: all through the kernel's queue, where others may be pending. */
-	if (s < 1 || s > 31 || self == NULL)
+	if (s < 1 || s > 64 || self == NULL)
 		return -ENOSYS;
 	exitforeign();
 	uint64_t saved = sigenter();
-	if (sigs.act[s].fn != DFL && sigs.act[s].fn != IGN) {
+	/* Real-time signals: all through the kernel's queue, where others may be pending. */
+	if (s <= 31 && sigs.act[s].fn != DFL && sigs.act[s].fn != IGN) {
 		if (sched.maing != NULL && takes(sched.maing, SIGBIT(s)))
 			gp = sched.maing;
 		else if (takes(self, SIGBIT(s)))
