@@ -3,10 +3,10 @@
  * affinity.c: on which CPUs a G may run. Only the kernel can see to that, so such a G gets a kernel thread of its own
  * (ownthread()).
  *
- * Only a G itself can bind itself. Asked from outside, the wish is kept (gp->affinity, gp->affwant) and fulfilled when gp runs
+ * Only a G itself can bind itself. Asked from outside, the wish is kept (gp->affinity, WISH_CPUS) and fulfilled when gp runs
  * next (execute(), on g0); one that runs now is asked to give way for that. Until then it is told back as if it held.
  *
- * afflock guards affinity and affsize of all Gs; affwant is read without.
+ * wishlock guards affinity, affsize, policy and prio of all Gs; wish is read without.
  */
 #include "runtime.h"
 #include <string.h>
@@ -14,11 +14,11 @@
 
 enum { MAXSIZE = 128 }; /* 1024 CPUs */
 
-static mutex afflock;
+mutex wishlock;
 
 void affinityfork(void)
 {
-	afflock = (mutex){0};
+	wishlock = (mutex){0};
 }
 
 static long setof(int tid, size_t size, const void *set)
@@ -48,7 +48,7 @@ static int keep(struct g *gp, size_t size, const void *set)
 		return -ENOMEM;
 	memcpy(gp->affinity, set, size);
 	gp->affsize = (uint32_t)size;
-	atomic_store(&gp->affwant, true);
+	atomic_fetch_or(&gp->wish, WISH_CPUS);
 	return 0;
 }
 
@@ -70,59 +70,68 @@ int gosetaffinity(struct g *gp, size_t size, const void *set)
 	struct g *self = getg();
 	if (self != NULL)
 		exitforeign();
-	if (golockedtid(gp) != 0) {
-		err = (int)setof(golockedtid(gp), size, set);
-	} else if ((err = valid(size, set)) == 0) {
-		lock(&afflock);
+	lock(&wishlock);
+	int tid = golockedtid(gp);
+	if (tid != 0)
+		err = (int)setof(tid, size, set);
+	else if ((err = valid(size, set)) == 0)
 		err = keep(gp, size, set);
-		unlock(&afflock);
-		struct m *mp = __atomic_load_n(&gp->m, __ATOMIC_RELAXED);
-		if (mp != NULL)
-			preemptone(mp);
-	}
+	unlock(&wishlock);
+	struct m *mp = __atomic_load_n(&gp->m, __ATOMIC_RELAXED);
+	if (tid == 0 && err == 0 && mp != NULL)
+		preemptone(mp);
 	if (self != NULL)
 		enterforeign();
 	return err;
 }
 
-/* Bytes written, as the system call has it, or -errno. */
-int gogetaffinity(struct g *gp, size_t size, void *set)
+/* The calling G's wishes come true: what it is told is to hold. */
+void wishawait(void)
 {
-	while (gp == getg() && atomic_load(&gp->affwant)) { /* what it is told is to hold */
+	struct g *gp = getg();
+
+	while (atomic_load(&gp->wish) != 0) {
 		exitforeign();
 		atomic_store(&gp->preemptwhen, nanotime());
 		atomic_store(&gp->preempt, true);
 		enterforeign();
 	}
-	int n = (int)SC3(SYS_sched_getaffinity, golockedtid(gp), size, set);
+}
 
-	if (n < 0 || !atomic_load(&gp->affwant))
-		return n;
-	lock(&afflock);
-	if (atomic_load(&gp->affwant)) {
+/* Bytes written, as the system call has it, or -errno. */
+int gogetaffinity(struct g *gp, size_t size, void *set)
+{
+	if (gp == getg())
+		wishawait();
+	lock(&wishlock);
+	int n = (int)SC3(SYS_sched_getaffinity, golockedtid(gp), size, set);
+	if (n >= 0 && (atomic_load(&gp->wish) & WISH_CPUS)) {
 		memset(set, 0, (size_t)n);
 		memcpy(set, gp->affinity, gp->affsize < (uint32_t)n ? gp->affsize : (size_t)n);
 	}
-	unlock(&afflock);
+	unlock(&wishlock);
 	return n;
 }
 
 /* A new G, known to nobody yet. */
 int goinheritaffinity(struct g *gp, size_t size, const void *set)
 {
-	lock(&afflock);
+	lock(&wishlock);
 	int err = keep(gp, size, set);
-	unlock(&afflock);
+	unlock(&wishlock);
 	return err;
 }
 
 /* gp is about to run on mp and is to have a kernel thread of its own: this one. On g0 */
 void affine(struct m *mp, struct g *gp)
 {
-	lock(&afflock);
-	atomic_store(&gp->affwant, false);
-	if (gp->lockedm == NULL)
+	lock(&wishlock);
+	uint8_t wish = atomic_exchange(&gp->wish, 0);
+	if (gp->lockedm == NULL && wish != 0)
 		gobind(mp, gp);
-	setof(0, gp->affsize, gp->affinity);
-	unlock(&afflock);
+	if (wish & WISH_CPUS)
+		setof(0, gp->affsize, gp->affinity);
+	if (wish & WISH_POLICY)
+		policyset(gp);
+	unlock(&wishlock);
 }

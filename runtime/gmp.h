@@ -128,8 +128,9 @@ uint64_t gocputime(struct g *gp);
 /* The CPUs gp may run on; it gets a kernel thread of its own. 0, or what sched_setaffinity(2) says. any thread */
 int gosetaffinity(struct g *gp, size_t size, const void *set);
 int gogetaffinity(struct g *gp, size_t size, void *set); /* bytes written, or -errno */
-int gogetpolicy(struct g *gp); /* SCHED_* as last set: told back, without effect */
-void gosetpolicy(struct g *gp, int policy);
+/* Policy and priority (policy.c). 0 or -errno, -ESRCH: it has ended. policy < 0: as it is (parks) */
+int gosetsched(struct g *gp, int policy, int prio);
+int gogetsched(struct g *gp, int *policy, int *prio);
 
 /* ---- waiting on an address (sema.c): a futex whose waiters are Gs, or foreign threads --------- */
 

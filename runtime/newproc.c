@@ -193,8 +193,7 @@ int newproc(const struct newattr *attr, void *(*fn)(void *), void *arg, uintptr_
 	gp->kernelid = 0;
 	gp->robustleft = false;
 	atomic_store_explicit(&gp->cputime, 0, memory_order_relaxed);
-	gosetpolicy(gp, self ? gogetpolicy(self) : 0 /* SCHED_OTHER */);
-	atomic_store(&gp->affwant, false);
+	atomic_store(&gp->wish, 0);
 	if (unlikely(attr->affinity != NULL))
 		goinheritaffinity(gp, attr->affsize, attr->affinity);
 	gp->detached = attr->detached;
@@ -348,16 +347,6 @@ void gosetname(struct g *gp, const char *name)
 		SC5(SYS_prctl, PR_SET_NAME, gp->name, 0, 0, 0);
 	else
 		aside(setcomm, gp->name);
-}
-
-int gogetpolicy(struct g *gp)
-{
-	return atomic_load_explicit(&gp->policy, memory_order_relaxed);
-}
-
-void gosetpolicy(struct g *gp, int policy)
-{
-	atomic_store_explicit(&gp->policy, policy, memory_order_relaxed);
 }
 
 void gogetname(struct g *gp, char name[16])

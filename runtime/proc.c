@@ -717,7 +717,7 @@ static noreturn void execute(struct m *mp, struct g *gp, bool inherit)
 			      atomic_load_explicit(&pp->schedtick, memory_order_relaxed) + 1,
 			      memory_order_relaxed);
 	setsigmask(mp, gp->sigmask);
-	if (unlikely(atomic_load_explicit(&gp->affwant, memory_order_relaxed)))
+	if (unlikely(atomic_load_explicit(&gp->wish, memory_order_relaxed) != 0))
 		affine(mp, gp);
 	gogo(gp);
 }

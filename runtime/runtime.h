@@ -119,9 +119,10 @@ struct g {
 	void *unwindbuf;    /* gexit.c: bottom frame's jump buffer for forced unwinds */
 	struct m *lockedm;  /* bound to that M, nil: to none. lockos.c */
 	bool owns;	    /* owner: bound for good, with attributes which its threads inherit */
-	void *affinity;	    /* the CPUs it is to be bound to when it runs next, if affwant; under affinity.c's lock */
+	void *affinity;	    /* the CPUs it is to be bound to when it runs next, if it is wished; under affinity.c's lock */
 	uint32_t affsize;
-	_Atomic bool affwant;
+	int policy, prio;   /* and what it is to be scheduled by then; the same lock */
+	_Atomic uint8_t wish; /* WISH_* */
 	_Atomic uint64_t cputime; /* ns, up to its last stop, if sched.cputimes; its M writes. cputime.c */
 	uint32_t nlocked;   /* owner: lockosthread() less unlockosthread() */
 	int kernelid;	    /* owner: that of the M it is bound to for the sake of mutexes, or 0. robust.c */
@@ -146,7 +147,6 @@ struct g {
 	stack_t sigalt;	   /* owner: its alternate stack as the program knows it; ss_sp nil: none */
 
 	char name[16];
-	_Atomic int policy; /* SCHED_*; gosetpolicy() */
 	struct area *area;  /* stack.c: where stack and TLS live; nil for main */
 	struct g *alllink;  /* all Gs ever made; under sched.allglock */
 };
@@ -392,6 +392,7 @@ struct gqueue {
 };
 
 struct sched {
+	int policy, prio; /* that the kernel schedules all Ms by; written once, at start. policy.c */
 	mutex lock; /* guards what follows up to `free Gs` */
 	struct gqueue runq;
 	struct gqueue backq; /* back from calls that blocked, before those */
@@ -591,7 +592,12 @@ static inline void dropg(struct m *mp, struct g *gp)
 
 /* ---- affinity.c ------------------------------------------------------------------------------------ */
 int goinheritaffinity(struct g *gp, size_t size, const void *set);
+enum { WISH_CPUS = 1, WISH_POLICY = 2 };
+extern mutex wishlock;
+void wishawait(void);
 void affine(struct m *mp, struct g *gp);
+void policyinit(void); /* policy.c */
+void policyset(struct g *gp);
 void affinityfork(void); /* in the child */
 
 /* ---- lockos.c ---------------------------------------------------------------------------------- */

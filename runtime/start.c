@@ -111,6 +111,7 @@ static int start(uint64_t mask)
 	if ((err = netpollinit()) != 0)
 		return refuse("no epoll descriptor", err);
 	siginit(mask);
+	policyinit();
 	schedtraceinit();
 	allthreadsinit();
 	preemptinit();

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* The G that `pid` means; nil: none of ours, or none at all. */
-static struct g *taskof(pid_t pid)
+struct g *taskof(pid_t pid)
 {
 	struct g *self = getg();
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * perthread.c: what Linux keeps by thread although POSIX or common sense has it by process:
- * niceness, policy, capabilities, file system ids, namespaces, most of prctl.
+ * niceness, capabilities, file system ids, namespaces, most of prctl.
  *
  * Who changes such a thing owns his kernel thread from then on (ownthread()), and threads which he
  * creates are the kernel's and inherit it. Reading needs nothing: without a change all kernel
@@ -131,7 +131,7 @@ EXPORT int iopl(int level)
 	return OWN(REAL(iopl)(level));
 }
 
-/* ---- niceness and policy
+/* ---- niceness
  * --------------------------------------------------------------------------- */
 
 /*
@@ -199,51 +199,6 @@ static bool schedid(pid_t *pid)
 
 	*pid = (pid_t)id;
 	return known;
-}
-
-static int setsched(int (*real)(pid_t, int, const struct sched_param *), pid_t pid, int policy,
-		    const struct sched_param *param)
-{
-	if (!schedid(&pid))
-		return 0;
-	return pid == 0 ? OWN(real(pid, policy, param)) : real(pid, policy, param);
-}
-
-EXPORT int sched_setscheduler(pid_t pid, int policy, const struct sched_param *param)
-{
-	return setsched(REALFN(sched_setscheduler), pid, policy, param);
-}
-
-EXPORT int __sched_setscheduler(pid_t pid, int policy, const struct sched_param *param)
-{
-	return setsched(REALFN(__sched_setscheduler), pid, policy, param);
-}
-
-EXPORT int sched_getscheduler(pid_t pid)
-{
-	return REAL(sched_getscheduler)(schedid(&pid) ? pid : 0);
-}
-
-EXPORT int __sched_getscheduler(pid_t pid)
-{
-	return REAL(__sched_getscheduler)(schedid(&pid) ? pid : 0);
-}
-
-EXPORT int sched_setparam(pid_t pid, const struct sched_param *param)
-{
-	if (!schedid(&pid))
-		return 0;
-	return pid == 0 ? OWN(REAL(sched_setparam)(pid, param)) : REAL(sched_setparam)(pid, param);
-}
-
-EXPORT int sched_getparam(pid_t pid, struct sched_param *param)
-{
-	return REAL(sched_getparam)(schedid(&pid) ? pid : 0, param);
-}
-
-EXPORT int __sched_getparam(pid_t pid, struct sched_param *param)
-{
-	return REAL(__sched_getparam)(schedid(&pid) ? pid : 0, param);
 }
 
 EXPORT int sched_rr_get_interval(pid_t pid, struct timespec *ts)

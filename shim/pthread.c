@@ -212,6 +212,13 @@ EXPORT int pthread_getattr_np(pthread_t t, pthread_attr_t *attr)
 	if (err == 0)
 		err = pthread_attr_setdetachstate(attr, gi.detached ? PTHREAD_CREATE_DETACHED
 								    : PTHREAD_CREATE_JOINABLE);
+	struct sched_param param;
+	int policy, prio;
+	if (err == 0 && gogetsched(gp, &policy, &prio) == 0 && prio != 0) {
+		param.sched_priority = prio;
+		pthread_attr_setschedpolicy(attr, policy);
+		pthread_attr_setschedparam(attr, &param);
+	}
 	return err;
 }
 
@@ -241,50 +248,6 @@ EXPORT int pthread_getname_np(pthread_t t, char *buf, size_t size)
 		return ENOENT;
 	gogetname(gp, buf);
 	return 0;
-}
-
-/*
- * Scheduling parameters. A G is not scheduled by the kernel: the time-sharing policies are remembered and make
- * no difference; a real-time policy cannot be had, which is told as it is to a process without the right to it.
- */
-EXPORT int pthread_getschedparam(pthread_t t, int *policy, struct sched_param *param)
-{
-	struct g *gp = gofthread(t);
-
-	if (gp == NULL)
-		return REAL(pthread_getschedparam)(t, policy, param);
-	*policy = gogetpolicy(gp);
-	param->sched_priority = 0;
-	return 0;
-}
-
-EXPORT int pthread_setschedparam(pthread_t t, int policy, const struct sched_param *param)
-{
-	struct g *gp = gofthread(t);
-
-	if (gp == NULL)
-		return REAL(pthread_setschedparam)(t, policy, param);
-	switch (policy) {
-	case SCHED_OTHER:
-	case SCHED_BATCH:
-	case SCHED_IDLE:
-		if (param->sched_priority != 0)
-			return EINVAL;
-		gosetpolicy(gp, policy);
-		return 0;
-	case SCHED_FIFO:
-	case SCHED_RR:
-		return param->sched_priority < 1 || param->sched_priority > 99 ? EINVAL : EPERM;
-	default:
-		return EINVAL;
-	}
-}
-
-EXPORT int pthread_setschedprio(pthread_t t, int prio)
-{
-	if (gofthread(t) == NULL)
-		return REAL(pthread_setschedprio)(t, prio);
-	return prio == 0 ? 0 : EINVAL;
 }
 
 EXPORT int sched_yield(void)

@@ -36,6 +36,9 @@ void *realone(void *slot, const char *name);
 #define REALFN(name) (likely(real_.name) ? real_.name : (__typeof__(real_.name))realone(&real_.name, #name))
 #define REAL(name) (*REALFN(name))
 
+/* The G that `pid` means, 0: the calling one. nil: none of ours. affinity.c */
+struct g *taskof(pid_t pid);
+
 /* The pool has started: syscall() looks at what it is asked for. syscall.c */
 void syscallstart(void);
 

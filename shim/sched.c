@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * sched.c: policies and priorities, by pthread_t and by thread id. A G that is given others than all have gets a kernel
+ * thread of its own, and the threads which it makes are the kernel's and inherit them (runtime/policy.c).
+ */
+#include "shim.h"
+#include <sched.h>
+
+EXPORT int pthread_getschedparam(pthread_t t, int *policy, struct sched_param *param)
+{
+	struct g *gp = gofthread(t);
+
+	if (gp == NULL)
+		return REAL(pthread_getschedparam)(t, policy, param);
+	int p, prio, err = gogetsched(gp, &p, &prio);
+	if (err == 0) {
+		*policy = p;
+		param->sched_priority = prio;
+	}
+	return -err;
+}
+
+EXPORT int pthread_setschedparam(pthread_t t, int policy, const struct sched_param *param)
+{
+	struct g *gp = gofthread(t);
+
+	if (gp == NULL)
+		return REAL(pthread_setschedparam)(t, policy, param);
+	return policy < 0 ? EINVAL : -gosetsched(gp, policy, param->sched_priority);
+}
+
+EXPORT int pthread_setschedprio(pthread_t t, int prio)
+{
+	struct g *gp = gofthread(t);
+
+	return gp ? -gosetsched(gp, -1, prio) : REAL(pthread_setschedprio)(t, prio);
+}
+
+static int result(int err)
+{
+	if (err == 0)
+		return 0;
+	errno = -err;
+	return -1;
+}
+
+EXPORT int sched_setscheduler(pid_t pid, int policy, const struct sched_param *param)
+{
+	struct g *gp = taskof(pid);
+
+	if (gp == NULL || policy < 0 || param == NULL)
+		return REAL(sched_setscheduler)(pid, policy, param);
+	return result(gosetsched(gp, policy, param->sched_priority));
+}
+
+EXPORT int __sched_setscheduler(pid_t pid, int policy, const struct sched_param *param)
+{
+	return sched_setscheduler(pid, policy, param);
+}
+
+EXPORT int sched_setparam(pid_t pid, const struct sched_param *param)
+{
+	struct g *gp = taskof(pid);
+
+	if (gp == NULL || param == NULL)
+		return REAL(sched_setparam)(pid, param);
+	return result(gosetsched(gp, -1, param->sched_priority));
+}
+
+EXPORT int sched_getscheduler(pid_t pid)
+{
+	struct g *gp = taskof(pid);
+	int policy, prio;
+
+	if (gp == NULL)
+		return REAL(sched_getscheduler)(pid);
+	int err = gogetsched(gp, &policy, &prio);
+	return err == 0 ? policy : result(err);
+}
+
+EXPORT int __sched_getscheduler(pid_t pid)
+{
+	return sched_getscheduler(pid);
+}
+
+EXPORT int sched_getparam(pid_t pid, struct sched_param *param)
+{
+	struct g *gp = taskof(pid);
+	int policy;
+
+	if (gp == NULL || param == NULL)
+		return REAL(sched_getparam)(pid, param);
+	return result(gogetsched(gp, &policy, &param->sched_priority));
+}
+
+EXPORT int __sched_getparam(pid_t pid, struct sched_param *param)
+{
+	return sched_getparam(pid, param);
+}
