@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+"""waitress: one Python thread in select() or poll() over all connections, woken through a pipe, and a pool of 50 that answer.
+The Python is Debian's, not the runner's.
+"""
+
+import shutil
+
+from clients import http_hold, http_work, write_files, wrk
+from daemon import Daemon
+
+
+class Program(Daemon):
+    model = "event loop, pool of 50, in Python"
+    binary = "/usr/bin/python3"
+    expected = (r"Task queue depth is",)
+
+    def version(self):
+        return self.output("/usr/bin/python3", "-c", "import importlib.metadata as m; print(m.version('waitress'))").strip()
+
+    async def configure(self):
+        write_files(self.dir / "www")
+        shutil.copy(self.here.parent / "gunicorn/app.py", self.dir)
+
+    def command(self):
+        return "/usr/bin/python3", self.here / "server.py", self.port, self.dir
+
+    async def hold(self):
+        await http_hold(self)
+
+    async def work(self):
+        return await http_work(self, connections=150, width=50)
+
+    async def rate(self):
+        return await wrk(self, "/f1000", connections=32)
