@@ -195,6 +195,7 @@ void preemptsig(void *ctx)
 	enterforeign();
 	*(uint64_t *)&uc->uc_sigmask = atomic_load_explicit(&gp->sigmask, memory_order_relaxed);
 	uc->uc_stack = sigaltof(gp->m);
+	sigtiles(uc);
 }
 
 bool gospurious(void)

@@ -153,6 +153,7 @@ static void deliver(struct g *gp, siginfo_t *info, ucontext_t *uc)
 	/* What sigreturn will do to this M, maybe not the one that was interrupted. */
 	gp->sigalt = alt;
 	uc->uc_stack = sigaltof(gp->m);
+	sigtiles(uc);
 	gp->m->sigmask = atomic_load_explicit(&gp->sigmask, memory_order_relaxed);
 }
 

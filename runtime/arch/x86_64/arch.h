@@ -86,6 +86,7 @@ extern char dlprobe[] __attribute__((visibility("hidden")));
  */
 /* The interrupted instruction was a system call, and gives EINTR because of this signal. */
 bool sigeintr(const void *uc);
+void sigtiles(const void *uc); /* before sigreturn on another M than that of the frame */
 /* If the interrupted instruction is a system call, it is skipped and gives r. */
 void sigskip(void *uc, long r);
 enum { SIGREDZONE = 128 }; /* below SP, the interrupted code's still */
