@@ -328,6 +328,7 @@ int allthreads(long nr, long a, long b, long c, int (*libc)(void *), void *arg);
  */
 void entersyscall(void);
 void entersyscallblock(void);
+bool entersyscallidle(void);
 /* False: GMP_MAXM leaves no M for it (said on stderr once): do not enter a call that may block for long, but poll. */
 bool gomayblock(void);
 void exitsyscall(void); /* (parks) */
@@ -527,6 +528,13 @@ struct pollwaiter {
  * nothing is ready; or w[i].pd's flags are 0 already. 0 woken, some w[i].revents may be set; else as pdwait.
  */
 int pdpoll(struct pollwaiter *w, int n, uint64_t deadline);
+/*
+ * loop.c. A G has waited in its epoll set pd, parked, for so many cputicks. loopwait: waits there in the kernel, if pd's loop
+ * is busy and its M has nothing else to do: the number of events, -EINTR, or 0: park.
+ */
+struct epoll_event;
+void loopwaited(struct polldesc *pd, int64_t ticks);
+int loopwait(struct polldesc *pd, uint32_t gen, struct epoll_event *ev, int n, uint64_t deadline);
 /* Clears the ready flags that matter for events; true if they were clear already (known not ready). */
 bool pdarm(struct polldesc *pd, uint16_t events);
 /* A poll found these ready: give the flags back. */

@@ -699,6 +699,21 @@ static int pdregister(struct polldesc *pd)
 	return (int)r;
 }
 
+/* Out of the epoll set, if nobody waits for pd. False: somebody does, or it is closed. On a G */
+bool pdunregister(struct polldesc *pd, uint32_t gen)
+{
+	exitforeign();
+	lock(pdlock(pd));
+	bool alone = atomic_load(&pd->gen) == gen && !anywaiter(pd);
+	if (alone && pd->registered) {
+		SC4(SYS_epoll_ctl, epfd, EPOLL_CTL_DEL, pd->fd, NULL);
+		pd->registered = 0;
+	}
+	unlock(pdlock(pd));
+	enterforeign();
+	return alone;
+}
+
 /* No handler ran: then the wait was not interrupted as far as the program can tell. */
 static int sigresult(enum wakereason r, int ran)
 {

@@ -453,6 +453,9 @@ void wakep(void)
 	startm(NULL, true);
 }
 
+static void idlep(struct p *pp);
+static bool anyrunq(void);
+
 /* Gives away a P that the caller owns and nobody runs: to an M if there is work, else to the idle list. */
 void handoffp(struct p *pp)
 {
@@ -467,6 +470,12 @@ void handoffp(struct p *pp)
 		startm(pp, true);
 		return;
 	}
+	idlep(pp);
+}
+
+/* The same for who has looked for work. */
+static void idlep(struct p *pp)
+{
 	lock(&sched.lock);
 	if (sched.runq.n + sched.backq.n + sched.hogq.n != 0 ||
 	    /* The last P that ran, and nobody polls: somebody must. */
@@ -523,6 +532,10 @@ static inline void leavecall(struct m *mp)
 	if (unlikely(mp->blocking)) {
 		mp->blocking = false;
 		atomic_fetch_sub_explicit(&sched.nblocking, 1, memory_order_relaxed);
+		if (mp->looping) {
+			mp->looping = false;
+			atomic_fetch_sub_explicit(&sched.nloops, 1, memory_order_relaxed);
+		}
 	}
 }
 
@@ -669,6 +682,35 @@ void entersyscallblock(void)
 	handoffp(releasep(mp));
 	atomic_signal_fence(memory_order_seq_cst);
 	gp->inruntime = 0;
+}
+
+/*
+ * As entersyscallblock(), for an M that would be idle: it sleeps in that call instead of the netpoller. False: there is other work, park.
+ * Nobody is woken to look for work in its stead, as in findrunnable(); pattern (1): the P is idle, then the queues again.
+ */
+bool entersyscallidle(void)
+{
+	struct g *gp = getg();
+	struct m *mp = exitforeign();
+	struct p *pp = mp->p;
+
+	if (gp->inruntime != 1 || mp->lockedg != NULL || anyrunq() || atomic_load(&sched.hogqsize) > 0) {
+		enterforeign();
+		return false;
+	}
+	gp->syscallbp = callerframe();
+	gp->waitsince = coarsenow();
+	atomic_store_explicit(&gp->status, Gsyscall, memory_order_relaxed);
+	countone(pp, CountLoop);
+	mp->blocking = mp->looping = true;
+	atomic_fetch_add_explicit(&sched.nblocking, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&sched.nloops, 1, memory_order_relaxed);
+	idlep(releasep(mp));
+	if (unlikely(anyrunq()))
+		wakep();
+	atomic_signal_fence(memory_order_seq_cst);
+	gp->inruntime = 0;
+	return true;
 }
 
 /* The P is still ours: back in program code. Else exitsyscall() goes the general way. */

@@ -144,6 +144,8 @@ struct g {
 	bool unwinds;		/* owner: asynchronous cancellation has begun */
 	uint32_t sighandled; /* owner: handlers that have run */
 	uint32_t sigintr;    /* owner: those of them without SA_RESTART */
+	int loopfd;	   /* owner: the epoll set it waited in last. loop.c */
+	uint8_t loophot;   /* owner: how many short waits in it there were in a row */
 	stack_t sigalt;	   /* owner: its alternate stack as the program knows it; ss_sp nil: none */
 
 	char name[16];
@@ -179,6 +181,7 @@ struct m {
 	void (*mstartfn)(void);
 	_Atomic uint64_t cpustart; /* CPU time of its thread when curg began, 0: it runs none. cputime.c */
 	bool blocking;		/* in entersyscallblock(): counted in sched.nblocking */
+	bool looping;		/* in entersyscallidle(): counted in sched.nloops */
 	/* asleep(): sysmon's, but for the answer and the file, which are that thread's. aside.c */
 	uint64_t askedkey, askedwhen;
 	_Atomic uint32_t asked;
@@ -205,6 +208,7 @@ enum { INCALL = 1 };
 	C(RetakeBlocked, "retaken_blocked") /* in the kernel where no wrapper saw it, */                            \
 	C(RetakeBusy, "retaken_busy")	    /* or computes */                                                       \
 	C(Handover, "handed_over")	    /* P given away before a call known to block */                         \
+	C(Loop, "event_loop")		    /* waits in an epoll set of the program's, in the kernel */             \
 	C(Ended, "ended")		    /* threads that ended */                                                \
 	C(Created, "created")		    /* threads made */                                                      \
 	C(Lost, "lost_p")		    /* came back, found its P taken and had to queue */                     \
@@ -414,6 +418,7 @@ struct sched {
 	_Atomic uint32_t mgen; /* +1 with each M that is about to begin */
 	_Atomic int32_t nmspinning;
 	_Atomic int32_t nblocking; /* Ms in calls that are known to block */
+	_Atomic int32_t nloops;	   /* those that wait in epoll sets of the program's. loop.c */
 	_Atomic int32_t needspinning;
 
 	_Alignas(CACHELINE) _Atomic uint64_t lastpoll; /* nanotime of the last netpoll; 0 while an M blocks in it */
@@ -649,6 +654,7 @@ bool netpollinited(void);
 bool netpollany(void); /* somebody waits on the network */
 int fdkeep(int fd);    /* fd, elsewhere, is the runtime's from now on (fdours) */
 void netpollfork(void);
+bool pdunregister(struct polldesc *pd, uint32_t gen);
 
 /* ---- sysmon.c ----------------------------------------------------------------------------------- */
 void sysmonstart(void);

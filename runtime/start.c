@@ -308,6 +308,7 @@ void forkchild(void)
 	atomic_store(&sched.nm, 0);
 	atomic_store(&sched.nmspinning, 0);
 	atomic_store(&sched.nblocking, 0);
+	atomic_store(&sched.nloops, 0);
 	for (int i = 0; i < NCOUNTER; i++)
 		atomic_store(&sched.count[i], 0);
 	atomic_store(&sched.polluntil, 0);

@@ -343,22 +343,24 @@ EXPORT int select(int n, fd_set *r, fd_set *w, fd_set *e, struct timeval *tv)
 
 /* ---- the program's own epoll sets, which are pollable themselves ---------------------------------- */
 
-/* As epoll_wait, or -errno. pd: of the set; deadline 0: none. */
-static int gepoll(struct polldesc *pd, struct epoll_event *ev, int n, uint64_t deadline)
+/* As epoll_wait, or -errno. pd: of the set; deadline 0: none; masked: under another signal mask, which the kernel does not know. */
+static int gepoll(struct polldesc *pd, struct epoll_event *ev, int n, uint64_t deadline, bool masked)
 {
 	uint32_t gen = atomic_load(&pd->gen), handled = gohandled(true);
 
 	for (;;) {
-		if (pdtry(pd, PD_READ)) {
-			int r = (int)SC4(SYS_epoll_wait, pd->fd, ev, n, 0);
-			if (r != 0) {
-				pdleft(pd, PD_READ);
-				return r;
-			}
+		int r = masked ? 0 : loopwait(pd, gen, ev, n, deadline);
+		if (r == 0 && pdtry(pd, PD_READ))
+			r = (int)SC4(SYS_epoll_wait, pd->fd, ev, n, 0);
+		if (r != 0) {
+			pdleft(pd, PD_READ);
+			return r;
 		}
 		if (interrupted(handled))
 			return -EINTR;
+		int64_t begin = cputicks();
 		int err = pdwait(pd, gen, PD_READ, deadline);
+		loopwaited(pd, cputicks() - begin);
 		if (err == -ETIMEDOUT)
 			return 0;
 		if (err != 0)
@@ -384,7 +386,7 @@ EXPORT int epoll_pwait(int ep, struct epoll_event *ev, int n, int timeout, const
 	if (pd == NULL)
 		return MARKED(REAL(epoll_pwait)(ep, ev, n, timeout, mask));
 	uint64_t deadline = timeout > 0 ? reldeadline((uint64_t)timeout * 1000000u) : 0;
-	return UNDERMASK(mask, gepoll(pd, ev, n, deadline));
+	return UNDERMASK(mask, gepoll(pd, ev, n, deadline, mask != NULL));
 }
 
 EXPORT int epoll_wait(int ep, struct epoll_event *ev, int n, int timeout)
@@ -394,7 +396,7 @@ EXPORT int epoll_wait(int ep, struct epoll_event *ev, int n, int timeout)
 	if (pd == NULL)
 		return MARKED(REAL(epoll_wait)(ep, ev, n, timeout));
 	uint64_t deadline = timeout > 0 ? reldeadline((uint64_t)timeout * 1000000u) : 0;
-	return (int)ret_errno(gepoll(pd, ev, n, deadline));
+	return (int)ret_errno(gepoll(pd, ev, n, deadline, false));
 }
 
 EXPORT int epoll_pwait2(int ep, struct epoll_event *ev, int n, const struct timespec *ts, const sigset_t *mask)
@@ -405,5 +407,5 @@ EXPORT int epoll_pwait2(int ep, struct epoll_event *ev, int n, const struct time
 		return UNDERMASK(mask, gosigrun());
 	if (pd == NULL)
 		return MARKED(REAL(epoll_pwait2)(ep, ev, n, ts, mask));
-	return UNDERMASK(mask, gepoll(pd, ev, n, todeadline(ts)));
+	return UNDERMASK(mask, gepoll(pd, ev, n, todeadline(ts), mask != NULL));
 }
