@@ -106,6 +106,17 @@ static void gfputglobal(struct g *gp)
 	unlock(&sched.gflock);
 }
 
+void gfpurge(struct p *pp)
+{
+	struct g *gp;
+
+	while ((gp = pp->gfree) != NULL) {
+		pp->gfree = gp->schedlink;
+		pp->gfreecnt--;
+		gfputglobal(gp);
+	}
+}
+
 /* A finished G nobody will ask for again. */
 void gfput(struct m *mp, struct g *gp)
 {

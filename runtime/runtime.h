@@ -565,6 +565,7 @@ struct g *galloc(void); /* a struct g never used before, known to foreachg */
 struct g *gfget(struct m *mp);
 void gdestroy(struct m *mp, struct g *gp);
 void gfput(struct m *mp, struct g *gp);
+void gfpurge(struct p *pp); /* the dead Gs of an idle P go to the global list; sched.lock held */
 void foreachg(void (*fn)(struct g *, void *), void *arg); /* every G ever made */
 void mstart(void *mp);
 struct m *mnew(void);

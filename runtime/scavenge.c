@@ -14,7 +14,7 @@
  * Rejected: doing that in sysmon itself. Making a real thread takes locks of libc's and the loader's, and sysmon must
  * not wait for a G that holds one.
  *
- * sched.gflock guards gfree, gcold and the marks; sched.lock nmidlelow.
+ * sched.gflock guards gfree, gcold and the marks; sched.lock nmidlelow and idle Ps, and is taken before gflock.
  */
 #include "runtime.h"
 
@@ -108,6 +108,11 @@ bool giveback(uint64_t now)
 		}
 		if (++rounds >= GSECONDS) {
 			rounds = 0;
+			/* Nobody will ask an idle P for those on its own list. */
+			lock(&sched.lock);
+			for (struct p *pp = sched.pidle; pp != NULL; pp = pp->link)
+				gfpurge(pp);
+			unlock(&sched.lock);
 			lock(&sched.gflock);
 			low = sched.ngfreelow;
 			sched.ngfreelow = sched.ngfree;
