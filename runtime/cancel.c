@@ -129,6 +129,7 @@ static void oncancel(int s, siginfo_t *info, void *ctx)
 		return;
 	/* Not to come back: what sigreturn would do, before this M may be left behind. */
 	gp->unwinds = true;
+	runtime_stays = false; /* out of system(), perhaps */
 	SC4(SYS_rt_sigprocmask, SIG_SETMASK, &uc->uc_sigmask, NULL, 8);
 	if (insys)
 		exitsyscall();

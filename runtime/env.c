@@ -11,7 +11,7 @@
 #include <sys/auxv.h>
 #include <sys/syscall.h>
 
-struct debug debug = {.maxm = 10000, .spinns = 50000};
+struct debug debug = {.maxm = 10000, .deep = true, .spinns = 50000};
 
 static noreturn void bad(const char *name, const char *value, const char *allowed)
 {
@@ -75,6 +75,8 @@ static void setting(const char *name, const char *value)
 		debug.maxm = number(name, value, 3, 32768, "a whole number from 3 to 32768");
 	else if (strcmp(name, "GMP_VERBOSE") == 0)
 		debug.verbose = number(name, value, 0, 1, "0 or 1");
+	else if (strcmp(name, "GMP_DEEP") == 0)
+		debug.deep = number(name, value, 0, 1, "0 or 1");
 	else if (strcmp(name, "GMP_SPIN") == 0)
 		debug.spinns = 1000L * number(name, value, 0, 1000, "a whole number of microseconds from 0 to 1000");
 	else if (strcmp(name, "GMP_ASYNCPREEMPT") == 0)
@@ -95,7 +97,7 @@ static void setting(const char *name, const char *value)
 	} else if (strcmp(name, "GMP_GUARD") == 0)
 		guardhow = (enum guardhow)choice(name, value, guards, "auto, madvise or mprotect");
 	else if (strcmp(name, "GMP_LIB") != 0) /* the launcher's */
-		gprintf("libgmp: %s is no setting (known: GMP_PROCS GMP_MAXM GMP_VERBOSE GMP_SPIN "
+		gprintf("libgmp: %s is no setting (known: GMP_PROCS GMP_MAXM GMP_VERBOSE GMP_DEEP GMP_SPIN "
 			"GMP_ASYNCPREEMPT GMP_FORCEPREEMPT GMP_FSBASE GMP_GUARD GMP_LOADER GMP_SCHEDTRACE GMP_DEADLOCK GMP_TRACEBACK); "
 			"ignored\n", name);
 }

@@ -213,6 +213,36 @@ void dlnameend(void);
 /* fn(a, b, c) with a return address in the code at or after `near`: libc looks up by it who calls. */
 void *callas(const void *near, const void *fn, uintptr_t a, uintptr_t b, uintptr_t c);
 
+/* ---- calls inside libc (deep.c) ---------------------------------------------------------------- */
+
+/* A function of libc whose entry is to lead to one of ours. */
+struct deeppoint {
+	const char *name;
+	const void *to;
+	void **real;	   /* what we call instead: libc's own, or the function is left alone. nil: nothing */
+	const char *needs; /* another point: without it this one is left alone. nil: none */
+	void *(*find)(void); /* its address, if it has no symbol. nil: by name */
+};
+enum deephow {
+	DEEP_NOTYET, DEEP_CHOSEN, DEEP_PATCHED, DEEP_SAME, DEEP_OFF, DEEP_MISSING, DEEP_OTHERS, DEEP_BYTES,
+	DEEP_BRANCH, DEEP_CHANGED, DEEP_FAR, DEEP_THREADS, DEEP_NEEDS, DEEP_KERNEL,
+};
+/*
+ * Entered functions of libc's are to be libc's own for this thread: it may be a child that borrows it, or libc has changed
+ * what the kernel keeps for it. Not in handlers that run meanwhile.
+ */
+extern __thread bool runtime_stays __attribute__((tls_model("initial-exec"), visibility("hidden")));
+/* The calling G is in a marked call: not any longer (parks) */
+void goendmark(void);
+/*
+ * Before the pool starts: what to patch then. Where libc's own addresses stand in real[0..nreal), ways around the jumps
+ * are put in their place.
+ */
+void deepregister(const struct deeppoint *d, int n, void **real, int nreal);
+/* Tells of each point whether it is patched, or why not; deepwhy: in words. any thread */
+void deepreport(void (*fn)(const char *name, enum deephow how, void *arg), void *arg);
+const char *deepwhy(enum deephow how);
+
 /* ---- fork (start.c): around the real call, on the forking thread -------------------------------- */
 void forkprepare(void);
 void forkparent(void);

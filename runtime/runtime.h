@@ -346,6 +346,7 @@ struct debug {
 	int maxm;	    /* GMP_MAXM */
 	bool verbose;	    /* GMP_VERBOSE */
 	bool secure;	    /* AT_SECURE: the pool does not start */
+	bool deep;	    /* GMP_DEEP */
 	enum fsbase fsbase; /* GMP_FSBASE */
 	enum loader loader; /* GMP_LOADER: LOADER_NAMES: ld.so's own pointers are left alone. dlhook.c */
 	bool noasync;	    /* GMP_ASYNCPREEMPT=0 */
@@ -656,6 +657,8 @@ bool netpollany(void); /* somebody waits on the network */
 int fdkeep(int fd);    /* fd, elsewhere, is the runtime's from now on (fdours) */
 void netpollfork(void);
 bool pdunregister(struct polldesc *pd, uint32_t gen);
+
+void deepinit(void); /* deep.c: once, single-threaded, when all that may refuse to start has not */
 
 /* ---- sysmon.c ----------------------------------------------------------------------------------- */
 void sysmonstart(void);

@@ -70,6 +70,7 @@ static void runhandler(struct g *gp, siginfo_t *info, ucontext_t *uc)
 	struct sigact a = sigtakeact(s);
 	uint64_t mask = atomic_load_explicit(&gp->sigmask, memory_order_relaxed);
 	uint64_t frame = *ucmask(uc);
+	bool stays = runtime_stays;
 
 	if (a.fn == IGN)
 		return;
@@ -85,7 +86,9 @@ static void runhandler(struct g *gp, siginfo_t *info, ucontext_t *uc)
 	gp->sigbusy = false;
 	/* The frame may block more than gp does: libc does so for system() and posix_spawn(). */
 	setsigmask(gp->m, mask | handlermask(&a, s) | frame);
+	runtime_stays = false;
 	a.fn(s, info, uc);
+	runtime_stays = stays;
 	setsigmask(gp->m, ALLSIGS);
 	gp->sigbusy = true;
 	gp->sighandled++;

@@ -130,6 +130,7 @@ static int start(uint64_t mask)
 		runtime_g = gp;
 		cancelmain(gp);
 	}
+	deepinit();
 	atomic_store(&sched.lastpoll, nanotime());
 	asidestart();
 	sysmonstart();

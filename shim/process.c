@@ -10,6 +10,8 @@
  * is recursive). The allocator's is held for short times only.
  */
 #include "io.h"
+#include <shadow.h>
+#include <spawn.h>
 #include <stdlib.h>
 
 /* Of libc's, for its debuggers and for us. */
@@ -110,7 +112,44 @@ EXPORT int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
 	return MARKEDBLOCK(REAL(waitid)(type, id, info, options));
 }
 
+/* ---- what means the kernel thread (deep.c) --------------------------------------------------------------- */
+
+#define STAYING(expr)                                          \
+	({                                                     \
+		entersyscallblock();                           \
+		bool was_ = runtime_stays;                     \
+		runtime_stays = true;                          \
+		__typeof__(expr) r_ = (expr);                  \
+		runtime_stays = was_;                          \
+		LEAVECALL();                                   \
+		r_;                                            \
+	})
+
+/* The child closes and duplicates descriptors in our memory, as this thread. All signals are blocked meanwhile. */
+EXPORT int posix_spawn(pid_t *restrict pid, const char *restrict path, const posix_spawn_file_actions_t *restrict fa,
+		       const posix_spawnattr_t *restrict attr, char *const argv[restrict], char *const envp[restrict])
+{
+	if (runtime_stays) /* libc builds system() on it */
+		return REAL(posix_spawn)(pid, path, fa, attr, argv, envp);
+	return STAYING(REAL(posix_spawn)(pid, path, fa, attr, argv, envp));
+}
+
+EXPORT int posix_spawnp(pid_t *restrict pid, const char *restrict file, const posix_spawn_file_actions_t *restrict fa,
+			const posix_spawnattr_t *restrict attr, char *const argv[restrict], char *const envp[restrict])
+{
+	if (runtime_stays)
+		return REAL(posix_spawnp)(pid, file, fa, attr, argv, envp);
+	return STAYING(REAL(posix_spawnp)(pid, file, fa, attr, argv, envp));
+}
+
+/* libc blocks SIGCHLD in the kernel until the command has ended. */
 EXPORT int system(const char *cmd)
 {
-	return MARKEDBLOCK(REAL(system)(cmd));
+	return STAYING(REAL(system)(cmd));
+}
+
+/* And here it lets SIGALRM through, while it waits for the file's lock. */
+EXPORT int lckpwdf(void)
+{
+	return STAYING(REAL(lckpwdf)());
 }

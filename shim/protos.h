@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <semaphore.h>
 #include <setjmp.h>
+#include <shadow.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>

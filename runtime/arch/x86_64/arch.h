@@ -11,6 +11,7 @@
  *   sigmoved, sigmove  the kernel's signal frame, taken to another stack
  *   sigtramp           enters sigtrampoline() on the frame which sigframe() names
  *   dlprobe            stubs that note a call's first argument
+ *   patchspan ... deepslots  a jump over a function's entry (patch.c)
  *   cputicks, procyield, curg offsets checked by _Static_assert in tls.c
  */
 #ifndef ARCH_H
@@ -92,6 +93,20 @@ void sigskip(void *uc, long r);
 enum { SIGREDZONE = 128 }; /* below SP, the interrupted code's still */
 uintptr_t sigmoved(uintptr_t frame, void *uc, uintptr_t top);
 void sigmove(uintptr_t frame, void *uc, uintptr_t to);
+
+/* A jump written over the entry of a function, and the slots where what it covers is kept. patch.c, slots.S */
+enum { PATCHJUMP = 5, SLOTLEN = 48 };
+enum patchwhy { PATCH_BYTES, PATCH_BRANCH };
+/* Where in the function the jump goes: its first byte, or behind an endbr64. */
+int patchat(const uint8_t *code);
+/* The length of the whole instructions up to the end of the jump; 0: leave it alone, *why. lo, hi: of all code. */
+int patchspan(const uint8_t *code, const uint8_t *lo, const uint8_t *hi, enum patchwhy *why);
+bool patchmulti(const uint8_t *code); /* there are several: a thread may be between them */
+/* The jump itself, at ataddr. False: too far. */
+bool patchjump(uint8_t at[PATCHJUMP], uintptr_t ataddr, uintptr_t to);
+/* What goes into the slot at addr. False: too far. */
+bool patchcopy(uint8_t slot[SLOTLEN], uintptr_t addr, const uint8_t *code, int span);
+extern char deepslots[4096]; /* in our text; mapped over */
 
 static inline int64_t cputicks(void)
 {
