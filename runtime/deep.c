@@ -133,6 +133,17 @@ static bool rangeof(const void *p, uint32_t flags, struct range *r)
 	return p != NULL && dl_iterate_phdr(findrange, r) != 0;
 }
 
+bool deeprange(const void *p, uint32_t flags, uintptr_t *lo, uintptr_t *hi)
+{
+	struct range r;
+
+	if (!rangeof(p, flags, &r))
+		return false;
+	*lo = r.lo;
+	*hi = r.hi;
+	return true;
+}
+
 /* Is this the only thread? The template thread, just ended, may be seen for a moment yet. */
 static bool alone(void)
 {
@@ -348,6 +359,7 @@ static enum deephow init(void)
 	if (!rangeof(libcown("__libc_start_main"), PF_X, &text))
 		return DEEP_MISSING;
 	bool single = alone();
+	lllinit();
 	for (int i = 0; i < npoints; i++)
 		points[i].how = choose(&points[i], single);
 	needs();

@@ -138,7 +138,7 @@ int gogetsched(struct g *gp, int *policy, int *prio);
 enum waitreason {
 	WaitNone, WaitRead, WaitWrite, WaitAccept, WaitConnect, WaitPoll, WaitSleep, WaitSignal,
 	WaitFutex, WaitMutex, WaitCond, WaitSem, WaitRdlock, WaitWrlock, WaitBarrier, WaitOnce, WaitJoin,
-	WaitPreempted, NWAITREASON
+	WaitPreempted, WaitLibc, NWAITREASON
 };
 
 enum {
@@ -146,6 +146,7 @@ enum {
 	FUTEX_INTRANY = 2,    /* any handler does */
 	FUTEX_NOCANCEL = 4,   /* no cancellation point: a request does not end it */
 	FUTEX_POINT = 8,      /* a cancellation point: a request that came before the wait ends it too */
+	FUTEX_THREAD = 16,    /* the kernel thread waits, even if a G runs on it */
 };
 /* Or'ed into flags: the reason, and where the word that is waited on lies in the object which a dump should name. */
 #define FUTEX_WHY(why, offset) ((unsigned)(why) << 8 | (unsigned)(offset) << 16)
@@ -190,6 +191,7 @@ int futexwaithand(_Atomic uint32_t *addr, uint32_t expect, uint32_t want, uint64
 int futexhand(_Atomic uint32_t *addr, uint64_t minage, void (*none)(void *), void *arg);
 /* Wakes up to n waiters, oldest first; returns how many. Any thread; async-signal-safe by deferral. */
 int futexwake(const void *addr, int n);
+int futexwakehere(const void *addr); /* the same for one; the caller stays on its kernel thread */
 /* The same for those only who share a bit (never 0) with the other side. */
 int futexwaitbits(_Atomic uint32_t *addr, uint32_t expect, uint64_t deadline, unsigned flags, uint32_t bits);
 int futexwakebits(const void *addr, int n, uint32_t bits);

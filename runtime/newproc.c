@@ -193,7 +193,7 @@ int newproc(const struct newattr *attr, void *(*fn)(void *), void *arg, uintptr_
 		}
 	} else {
 		stackset(gp, attr->stacksize, attr->guardsize, attr->stackaddr);
-		if (likely((tlsdlopens() & 1) == 0))
+		if (likely(tlsquick()))
 			tlsreset(gp);
 		else
 			tlsslow(gp, true, &mp);

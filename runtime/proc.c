@@ -600,6 +600,33 @@ struct m *exitforeign(void)
 	return gp->m;
 }
 
+int exitforeignhere(void)
+{
+	struct g *gp = getg();
+
+	gp->inruntime++;
+	atomic_signal_fence(memory_order_seq_cst);
+	struct m *mp = gp->m;
+	uint64_t st = pstatus(mp, Pforeign);
+	if (mp->p == NULL)
+		return NOP;
+	if (atomic_compare_exchange_strong_explicit(&mp->p->status, &st, pstatus(mp, Prunning),
+						    memory_order_acquire, memory_order_relaxed))
+		return LENTP;
+	return st == pstatus(mp, Prunning) ? OURP : NOP;
+}
+
+/* What was asked of the G meanwhile waits: a signal is on the nag list, and preempt is seen at the next way out. */
+void enterforeignhere(int was)
+{
+	struct g *gp = getg();
+
+	if (was == LENTP)
+		atomic_store_explicit(&gp->m->p->status, pstatus(gp->m, Pforeign), memory_order_release);
+	atomic_signal_fence(memory_order_seq_cst);
+	gp->inruntime--;
+}
+
 int enterforeign(void)
 {
 	struct g *gp = getg();
@@ -794,6 +821,15 @@ void goready(struct g *gp)
 void goreadylast(struct g *gp)
 {
 	ready(gp, false);
+}
+
+void goreadyglobal(struct g *gp)
+{
+	atomic_store_explicit(&gp->status, Grunnable, memory_order_release);
+	lock(&sched.lock);
+	globrunqput(gp);
+	unlock(&sched.lock);
+	wakep();
 }
 
 /* Readies a list of claimed Gs (linked by schedlink). Any thread. */

@@ -297,6 +297,7 @@ bool tlsreap(struct g *gp); /* and its libc malloc cache, by a real thread's end
 void stackslabs(uint32_t areas);    /* areas per mapping from now on; 0: the default */
 int tlsnew(struct g *gp);	    /* a TCB in gp's area; sets gp->tid, its runtime_g. 0 or -EAGAIN */
 void tlsg0(struct g *gp, uintptr_t *dtv); /* an M's g0's: takes no lock. dtv: room for tlstmpl.dtvlen words, kept */
+bool tlsquick(void);		    /* tlsreset() will not have to ask ld.so, most likely */
 void tlsreset(struct g *gp);	    /* a recycled one: as new, but keeps libc's malloc cache */
 void tlsmain(struct g *gp, bool isfork); /* adopt the calling kernel thread's TCB as gp's */
 void tlsexit(struct g *gp);	    /* on gp, last of all: thread_local and TSD destructors, libc's leftovers */
@@ -512,7 +513,15 @@ uint64_t counted(enum counter c); /* over all Ps. any thread */
 bool schedtraceinit(void);
 uint64_t schedtrace(uint64_t now); /* sysmon only */
 
+/* ---- lll.c: libc's own locks --------------------------------------------------------------------- */
+void lllwait(_Atomic uint32_t *l);
+void lllwake(_Atomic uint32_t *l);
+void lllinit(void);
+
 /* ---- start.c ---------------------------------------------------------------------------------- */
+extern __thread int32_t runtime_forking;
+bool forkpause(void); /* true: forkresume() must follow */
+void forkresume(void);
 void semainit(void);  /* sema.c: before main, without a system call */
 void semanotalone(void); /* sema.c: a thread is about to be made that libc does not count */
 void semafork(void);  /* sema.c: in the child, no waiter of the parent's is left */
@@ -543,6 +552,9 @@ bool dlhookforkchild(void); /* instead, in the child: is this thread in the load
 
 /* ---- proc.c ----------------------------------------------------------------------------------- */
 struct m *exitforeign(void);  /* program code enters the runtime: take the P back (parks) */
+enum { NOP, OURP, LENTP }; /* no P; ours already; lent until now */
+int exitforeignhere(void);    /* the same, but never on another M. What the P was */
+void enterforeignhere(int was);
 int enterforeign(void);	      /* and leaves: lend it, run signal handlers that wait. 0, EINTR or ERESTART */
 uint64_t parkbegin(struct g *gp);
 enum wakereason gopark(struct g *gp, enum waitreason why, uintptr_t obj, uint64_t deadline);
@@ -552,6 +564,7 @@ bool parkclaim(struct g *gp, uint64_t ticket, enum wakereason r, bool *parked);
 bool gowake(struct g *gp, uint64_t ticket, enum wakereason r); /* parkclaim + goready. any thread */
 void goready(struct g *gp);   /* Gwaiting -> Grunnable, soon on this P. any thread */
 void goreadylast(struct g *gp); /* the same, behind those already queued */
+void goreadyglobal(struct g *gp); /* the same, by who has no P, or has lent it */
 void gcountup(void); /* one G more */
 noreturn void goexit(struct g *gp);
 noreturn void schedule(struct m *mp);
@@ -658,6 +671,7 @@ int fdkeep(int fd);    /* fd, elsewhere, is the runtime's from now on (fdours) *
 void netpollfork(void);
 bool pdunregister(struct polldesc *pd, uint32_t gen);
 
+bool deeprange(const void *p, uint32_t flags, uintptr_t *lo, uintptr_t *hi); /* the segment p is in, if it has these PF_* */
 void deepinit(void); /* deep.c: once, single-threaded, when all that may refuse to start has not */
 
 /* ---- sysmon.c ----------------------------------------------------------------------------------- */

@@ -238,7 +238,7 @@ static int sleepon(struct waiter *w, _Atomic uint32_t *check, uint32_t expect, v
 {
 	const uintptr_t addr = addrof(w);
 	struct bucket *b = bucketof(addr);
-	struct g *gp = getg();
+	struct g *gp = (flags & FUTEX_THREAD) ? NULL : getg();
 	uint64_t allsigs = ALLSIGS, oldsigs;
 	int err;
 
@@ -383,6 +383,17 @@ static bool takewaiter(struct bucket *b, struct waiter *w, struct waiter *prev, 
 	return true;
 }
 
+/* Locks held. Takes the first of addr's waiters off; false: there is none left. */
+static bool takefirst(struct bucket *b, const void *addr, struct woken *l)
+{
+	struct waiter *w;
+
+	while ((w = *findaddr(b, (uintptr_t)addr)) != NULL)
+		if (takewaiter(b, w, NULL, l))
+			return true;
+	return false;
+}
+
 static void wakeall(struct woken *l)
 {
 	/* The first is the next to run here; the others keep their order behind it. */
@@ -449,6 +460,28 @@ int futexwakebits(const void *addr, int n, uint32_t bits)
 		wakeall(&list);
 	}
 	leave(&saved);
+	return woken;
+}
+
+/* As futexwake(addr, 1), by a G that must not find itself on another M: lll.c. No handler runs before it returns. */
+int futexwakehere(const void *addr)
+{
+	struct bucket *b = bucketof((uintptr_t)addr);
+	struct woken list;
+
+	if (getg() == NULL)
+		return futexwake(addr, 1);
+	list.nready = list.nasleep = 0;
+	int p = exitforeignhere();
+	lockshort(&b->lock);
+	int woken = takefirst(b, addr, &list);
+	unlockshort(&b->lock);
+	if (p == NOP && list.nready != 0) {
+		goreadyglobal(list.ready[0]);
+		list.nready = 0;
+	}
+	wakeall(&list);
+	enterforeignhere(p);
 	return woken;
 }
 
@@ -545,17 +578,6 @@ bool threadasync(void)
 	cancelmark(gettls());
 	atomic_fetch_or(&sleeping->word, THREADCANCEL);
 	return true;
-}
-
-/* Locks held. Takes the first of addr's waiters off; false: there is none left. */
-static bool takefirst(struct bucket *b, const void *addr, struct woken *l)
-{
-	struct waiter *w;
-
-	while ((w = *findaddr(b, (uintptr_t)addr)) != NULL)
-		if (takewaiter(b, w, NULL, l))
-			return true;
-	return false;
 }
 
 int futexhand(_Atomic uint32_t *addr, uint64_t minage, void (*none)(void *), void *arg)

@@ -15,6 +15,8 @@
 #include <sys/syscall.h>
 
 static mutex startlock;
+/* This process, while the thread has forklock()'s locks; 0: it has not. (In the child for a moment the parent.) */
+__thread int32_t runtime_forking __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 static int refuse(const char *why, int err)
 {
@@ -174,38 +176,71 @@ static struct g *forker(void)
 }
 
 /*
+ * The locks which Ms with Ps wait for (HACKING.md, ranks 3 and more). Between forkprepare() and the fork itself libc takes
+ * locks of its own. Who has one may want these, or a P that is with somebody who does; so forkpause() gives them back while
+ * the thread waits for a lock of libc's (lll.c).
+ */
+static void forklock(void)
+{
+	clonelock();
+	lock(&sched.allglock);
+	lock(&sched.gflock);
+	tlsdlforkbegin(forker());
+	stacklock();
+	siglockfork();
+	runtime_forking = (int32_t)SC0(SYS_getpid);
+}
+
+static void forkunlock(void)
+{
+	runtime_forking = 0;
+	stackunlock();
+	tlsdlforkend();
+	unlock(&sched.gflock);
+	unlock(&sched.allglock);
+	cloneunlock();
+}
+
+bool forkpause(void)
+{
+	if (likely(runtime_forking == 0))
+		return false;
+	forkunlock();
+	sigunlockfork();
+	return true;
+}
+
+void forkresume(void)
+{
+	forklock();
+}
+
+/*
  * Before the real fork: nobody else may be inside an allocator of ours, for the child will use it.
  * All else the child makes anew. Called by a G in program code or by any thread. What waits until forkparent() must
- * not park, which inruntime says: whoever would wake it may want one of these locks.
+ * not park, which inruntime says: its P is on loan, and may be taken.
+ *
+ * Who has one of the first four may wait for a lock of libc's meanwhile. So they are taken before any of libc's, and kept.
  */
 void forkprepare(void)
 {
 	struct g *gp = getg();
 
 	dlhookforkbegin();
+	tlslock();
 	allthreadslock();
 	lock(&startlock);
-	clonelock();
-	lock(&sched.allglock);
-	lock(&sched.gflock);
-	tlsdlforkbegin(forker());
-	tlslock();
-	stacklock();
-	siglockfork();
+	forklock();
 	if (gp != NULL)
 		gp->inruntime++;
 }
 
-static void forkunlock(void)
+static void forkdone(void)
 {
-	stackunlock();
-	tlsunlock();
-	tlsdlforkend();
-	unlock(&sched.gflock);
-	unlock(&sched.allglock);
-	cloneunlock();
+	forkunlock();
 	unlock(&startlock);
 	allthreadsunlock();
+	tlsunlock();
 	fdshareall();
 }
 
@@ -217,7 +252,7 @@ void forkparent(void)
 		gp->m->forked = true;
 		gp->inruntime--;
 	}
-	forkunlock();
+	forkdone();
 	sigunlockfork();
 	dlhookforkend();
 }
@@ -281,7 +316,7 @@ void forkchild(void)
 	struct g *gp = getg();
 
 	tlsdlforkchild(forker(), dlhookforkchild());
-	forkunlock();
+	forkdone();
 	tlsforked();
 	semafork(); /* kernel threads wait there too, with or without a pool */
 	if (!atomic_load(&sched.started)) {

@@ -175,6 +175,13 @@ static bool newvirgin(uint32_t opens)
 	return ok;
 }
 
+bool tlsquick(void)
+{
+	uint32_t opens = tlsdlopens();
+
+	return (opens & 1) == 0 && atomic_load_explicit(&virgin.opens, memory_order_relaxed) == opens;
+}
+
 static bool virgincopy(char *tcb, uint32_t opens)
 {
 	uint32_t seq = atomic_load_explicit(&virgin.seq, memory_order_acquire);

@@ -29,6 +29,7 @@ const char *const waitreasons[NWAITREASON] = {
 	[WaitMutex] = "mutex",	   [WaitCond] = "condition",  [WaitSem] = "semaphore",
 	[WaitRdlock] = "rdlock",   [WaitWrlock] = "wrlock",   [WaitBarrier] = "barrier",
 	[WaitOnce] = "once",	   [WaitJoin] = "join",	   [WaitPreempted] = "preempted",
+	[WaitLibc] = "libc lock",
 };
 const char *const counternames[NCOUNTER] = {
 #define C(name, word) word,

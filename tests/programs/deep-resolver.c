@@ -161,12 +161,14 @@ static void *looks_in_vain(void *arg)
 int main(void)
 {
 	pthread_t t[LOOKUPS + 20];
-	int udp = bound(SOCK_DGRAM, &server), tcp = socket(AF_INET, SOCK_STREAM, 0), big = 1 << 20, on = 1;
+	int udp, tcp = socket(AF_INET, SOCK_STREAM, 0), big = 1 << 20, on = 1;
 	pid_t child;
 
-	MUST(tcp >= 0 && setsockopt(udp, SOL_SOCKET, SO_RCVBUF, &big, sizeof big) == 0);
-	MUST(setsockopt(tcp, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0);
-	MUST(bind(tcp, (struct sockaddr *)&server, sizeof server) == 0 && listen(tcp, LOOKUPS) == 0);
+	MUST(tcp >= 0 && setsockopt(tcp, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0);
+	/* The same port of both. */
+	while (bind(tcp, (struct sockaddr *)&server, ((udp = bound(SOCK_DGRAM, &server)), sizeof server)) != 0)
+		MUST(errno == EADDRINUSE && close(udp) == 0);
+	MUST(listen(tcp, LOOKUPS) == 0 && setsockopt(udp, SOL_SOCKET, SO_RCVBUF, &big, sizeof big) == 0);
 	MUST((child = fork()) >= 0);
 	if (child == 0) {
 		be_server(udp, tcp);
