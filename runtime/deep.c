@@ -1,23 +1,27 @@
 /* SPDX-License-Identifier: MIT
  *
- * deep.c: the calls that libc makes inside itself (fgets on a socket, getaddrinfo, syslog), which no symbol
- * catches: a jump is written over the entry of libc's own read, poll, connect and so on, to our wrapper.
+ * deep.c: the calls that libc makes inside itself (fgets on a socket, getaddrinfo, syslog), which
+ * no symbol catches: a jump is written over the entry of libc's own read, poll, connect and so on,
+ * to our wrapper.
  *
- * The wrapper's real function is from then on a slot: the covered instructions and a jump to the rest
- * (arch/, patch.c). So nothing changes for who has no G (foreign threads, the child of a fork, of vfork or
- * posix_spawn): wrapper, slot, libc's function. That is also why a wrapper never meets itself: the calls it makes by real_
- * go to slots. It is set for every name that libc has at that address (reals).
+ * The wrapper's real function is from then on a slot: the covered instructions and a jump to the
+ * rest (arch/, patch.c). So nothing changes for who has no G (foreign threads, the child of a fork,
+ * of vfork or posix_spawn): wrapper, slot, libc's function. That is also why a wrapper never meets
+ * itself: the calls it makes by real_ go to slots. It is set for every name that libc has at that
+ * address (reals).
  *
- * When: once, when the pool starts, before it has a second thread. A process without threads is not touched. If there are
- * other threads even so (made by a library, in ways of its own), only functions are patched whose
- * first instruction is as long as the jump: a thread is before it or behind it, never inside.
+ * When: once, when the pool starts, before it has a second thread. A process without threads is not
+ * touched. If there are other threads even so (made by a library, in ways of its own), only
+ * functions are patched whose first instruction is as long as the jump: a thread is before it or
+ * behind it, never inside.
  *
- * How: each page is copied to a memfd, changed there, and mapped in its place. No page is ever writable and
- * executable, which systems that forbid that (PR_SET_MDWE, SELinux) would not let us have.
+ * How: each page is copied to a memfd, changed there, and mapped in its place. No page is ever
+ * writable and executable, which systems that forbid that (PR_SET_MDWE, SELinux) would not let us
+ * have.
  *
- * What is left alone, and why, is told by deepreport(), for GMP_VERBOSE and the launcher's doctor. A point may need
- * another: where that one is left alone, so is it. libgmp works without any of this (GMP_DEEP=0): then such calls
- * hold their kernel thread, and sysmon gives the P away.
+ * What is left alone, and why, is told by deepreport(), for GMP_VERBOSE and the launcher's doctor.
+ * A point may need another: where that one is left alone, so is it. libgmp works without any of
+ * this (GMP_DEEP=0): then such calls hold their kernel thread, and sysmon gives the P away.
  *
  * Locks: none; one thread.
  */
@@ -52,8 +56,9 @@ static struct point {
 static int npoints;
 static void **reals;
 static int nreals;
-static enum deephow all = DEEP_NOTYET; /* why none of them is patched, if there is a common reason */
-static struct range text;	       /* libc's */
+static enum deephow all =
+    DEEP_NOTYET;	  /* why none of them is patched, if there is a common reason */
+static struct range text; /* libc's */
 static int textfd = -1;
 
 __thread bool runtime_stays __attribute__((tls_model("initial-exec"), visibility("hidden")));
@@ -62,7 +67,8 @@ void goendmark(void)
 {
 	struct g *gp = getg();
 
-	if (gp != NULL && unlikely(atomic_load_explicit(&gp->status, memory_order_relaxed) == Gsyscall))
+	if (gp != NULL &&
+	    unlikely(atomic_load_explicit(&gp->status, memory_order_relaxed) == Gsyscall))
 		exitsyscall();
 }
 
@@ -81,20 +87,20 @@ void deepregister(const struct deeppoint *d, int n, void **real, int nreal)
 const char *deepwhy(enum deephow how)
 {
 	static const char *const why[] = {
-		[DEEP_NOTYET] = "no thread has been created yet",
-		[DEEP_CHOSEN] = "not patched yet",
-		[DEEP_PATCHED] = "patched",
-		[DEEP_SAME] = "patched, under another name",
-		[DEEP_OFF] = "GMP_DEEP=0",
-		[DEEP_MISSING] = "libc has no such function",
-		[DEEP_OTHERS] = "another library's function stands before it",
-		[DEEP_BYTES] = "begins in a way that is not understood",
-		[DEEP_BRANCH] = "may branch to where the jump would be",
-		[DEEP_CHANGED] = "is not in memory what it is in the file",
-		[DEEP_FAR] = "too far away",
-		[DEEP_THREADS] = "other threads run already",
-		[DEEP_NEEDS] = "useless without another that is not patched",
-		[DEEP_KERNEL] = "the kernel refused to map the changed code",
+	    [DEEP_NOTYET] = "no thread has been created yet",
+	    [DEEP_CHOSEN] = "not patched yet",
+	    [DEEP_PATCHED] = "patched",
+	    [DEEP_SAME] = "patched, under another name",
+	    [DEEP_OFF] = "GMP_DEEP=0",
+	    [DEEP_MISSING] = "libc has no such function",
+	    [DEEP_OTHERS] = "another library's function stands before it",
+	    [DEEP_BYTES] = "begins in a way that is not understood",
+	    [DEEP_BRANCH] = "may branch to where the jump would be",
+	    [DEEP_CHANGED] = "is not in memory what it is in the file",
+	    [DEEP_FAR] = "too far away",
+	    [DEEP_THREADS] = "other threads run already",
+	    [DEEP_NEEDS] = "useless without another that is not patched",
+	    [DEEP_KERNEL] = "the kernel refused to map the changed code",
 	};
 	return why[how];
 }
@@ -105,7 +111,8 @@ void deepreport(void (*fn)(const char *name, enum deephow how, void *arg), void 
 		fn(points[i].d.name, all == DEEP_PATCHED ? points[i].how : all, arg);
 }
 
-/* ---- where things are ------------------------------------------------------------------------- */
+/* ---- where things are -------------------------------------------------------------------------
+ */
 
 static int findrange(struct dl_phdr_info *info, size_t size, void *arg)
 {
@@ -115,7 +122,8 @@ static int findrange(struct dl_phdr_info *info, size_t size, void *arg)
 	for (int i = 0; i < info->dlpi_phnum; i++) {
 		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
 		uintptr_t lo = info->dlpi_addr + ph->p_vaddr;
-		if (ph->p_type == PT_LOAD && r->in - lo < ph->p_memsz && (ph->p_flags & r->flags) == r->flags) {
+		if (ph->p_type == PT_LOAD && r->in - lo < ph->p_memsz &&
+		    (ph->p_flags & r->flags) == r->flags) {
 			r->lo = lo;
 			r->hi = lo + ph->p_memsz;
 			r->file = info->dlpi_name;
@@ -151,7 +159,8 @@ static bool alone(void)
 	struct stat st;
 
 	for (int i = 0; i < SETTLE; i++) {
-		if (SC4(SYS_newfstatat, AT_FDCWD, "/proc/self/task", &st, 0) != 0) /* no /proc: libc's own count */
+		if (SC4(SYS_newfstatat, AT_FDCWD, "/proc/self/task", &st, 0) !=
+		    0) /* no /proc: libc's own count */
 			return libcnthreads != NULL && atomic_load(libcnthreads) <= 1;
 		if (st.st_nlink == 3)
 			return true;
@@ -160,7 +169,8 @@ static bool alone(void)
 	return false;
 }
 
-/* ---- which, and their slots -------------------------------------------------------------------- */
+/* ---- which, and their slots --------------------------------------------------------------------
+ */
 
 static int nslots;
 static uint8_t slots[PAGE];
@@ -183,7 +193,8 @@ static enum deephow choose(struct point *p, bool single)
 	p->entry = p->d.find != NULL ? p->d.find() : libcown(p->d.name);
 	if (p->entry == NULL)
 		return DEEP_MISSING;
-	if ((p->d.real != NULL && *p->d.real != p->entry) || (uintptr_t)p->entry - text.lo >= text.hi - text.lo)
+	if ((p->d.real != NULL && *p->d.real != p->entry) ||
+	    (uintptr_t)p->entry - text.lo >= text.hi - text.lo)
 		return DEEP_OTHERS;
 	if (pointat(p->entry) != NULL)
 		return DEEP_SAME;
@@ -231,7 +242,8 @@ static void needs(void)
 	}
 }
 
-/* ---- changing pages ----------------------------------------------------------------------------- */
+/* ---- changing pages -----------------------------------------------------------------------------
+ */
 
 static int memfd = -1;
 static int64_t memlen;
@@ -278,15 +290,17 @@ static bool anyin(uintptr_t lo, uintptr_t hi)
 }
 
 /*
- * Is [lo, hi) what the linker wrote? A breakpoint of the kernel's (uprobes) in a page that is copied would be one that it knows
- * nothing of, and end the process. If the file cannot be had, after a chroot(), nothing can be said.
+ * Is [lo, hi) what the linker wrote? A breakpoint of the kernel's (uprobes) in a page that is
+ * copied would be one that it knows nothing of, and end the process. If the file cannot be had,
+ * after a chroot(), nothing can be said.
  */
 static bool pristine(uintptr_t lo, uintptr_t hi)
 {
 	static uint8_t page[PAGE];
 
 	for (; textfd >= 0 && lo < hi; lo += PAGE)
-		if (SC4(SYS_pread64, textfd, page, PAGE, text.off + (int64_t)(lo - text.lo)) != PAGE ||
+		if (SC4(SYS_pread64, textfd, page, PAGE, text.off + (int64_t)(lo - text.lo)) !=
+			PAGE ||
 		    memcmp(page, (const void *)lo, PAGE) != 0)
 			return false;
 	return true;
@@ -350,7 +364,8 @@ static void patchall(void)
 	}
 }
 
-/* ---- start --------------------------------------------------------------------------------------- */
+/* ---- start
+ * --------------------------------------------------------------------------------------- */
 
 static enum deephow init(void)
 {
@@ -368,7 +383,8 @@ static enum deephow init(void)
 	memlen = PAGE;
 	if (text.file != NULL && text.file[0] == '/')
 		textfd = (int)SC4(SYS_openat, AT_FDCWD, text.file, O_RDONLY | O_CLOEXEC, 0);
-	/* First the slots, which hold with and without the jump, then the jumps: nobody ever goes in a circle. */
+	/* First the slots, which hold with and without the jump, then the jumps: nobody ever goes
+	 * in a circle. */
 	for (int i = 0; i < nreals; i++) {
 		const struct point *p = reals[i] ? pointat(reals[i]) : NULL;
 		if (p != NULL)
@@ -386,12 +402,14 @@ static void say(void)
 	int n = 0;
 
 	for (int i = 0; i < npoints; i++)
-		n += all == DEEP_PATCHED && (points[i].how == DEEP_PATCHED || points[i].how == DEEP_SAME);
-	gprintf("libgmp: %d of %d functions inside libc patched%s%s\n", n, npoints, all == DEEP_PATCHED ? "" : ": ",
-		all == DEEP_PATCHED ? "" : deepwhy(all));
+		n += all == DEEP_PATCHED &&
+		     (points[i].how == DEEP_PATCHED || points[i].how == DEEP_SAME);
+	gprintf("libgmp: %d of %d functions inside libc patched%s%s\n", n, npoints,
+		all == DEEP_PATCHED ? "" : ": ", all == DEEP_PATCHED ? "" : deepwhy(all));
 	for (int i = 0; all == DEEP_PATCHED && i < npoints; i++)
 		if (points[i].how != DEEP_PATCHED && points[i].how != DEEP_SAME)
-			gprintf("libgmp: %s: not patched: %s\n", points[i].d.name, deepwhy(points[i].how));
+			gprintf("libgmp: %s: not patched: %s\n", points[i].d.name,
+				deepwhy(points[i].how));
 }
 
 void deepinit(void)

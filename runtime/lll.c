@@ -1,37 +1,43 @@
 /* SPDX-License-Identifier: MIT
  *
- * lll.c: the locks libc keeps for itself (malloc's arenas, FILEs, syslog's, its own mutexes): who has to wait for one
- * parks, instead of keeping an M.
+ * lll.c: the locks libc keeps for itself (malloc's arenas, FILEs, syslog's, its own mutexes): who
+ * has to wait for one parks, instead of keeping an M.
  *
- * It must be so once Gs park inside libc: one that waits in fgets() has its FILE locked, and each of those who want
- * that FILE would hold an M, for as long as it likes; with GMP_MAXM of them nobody could feed it.
+ * It must be so once Gs park inside libc: one that waits in fgets() has its FILE locked, and each
+ * of those who want that FILE would hold an M, for as long as it likes; with GMP_MAXM of them
+ * nobody could feed it.
  *
- * libc calls __lll_lock_wait_private() when it has found the word not free, and __lll_lock_wake_private() when
- * it has set the word to 0 and it was 2; __lll_lock_wait() and __lll_lock_wake() are the same for its
- * mutexes, which may be shared with other processes. deep.c makes these lead here, if every instruction of theirs is as
- * expected: another libc may have another protocol. The word: 0 free, 1 held, 2 held and somebody may wait.
+ * libc calls __lll_lock_wait_private() when it has found the word not free, and
+ * __lll_lock_wake_private() when it has set the word to 0 and it was 2; __lll_lock_wait() and
+ * __lll_lock_wake() are the same for its mutexes, which may be shared with other processes. deep.c
+ * makes these lead here, if every instruction of theirs is as expected: another libc may have
+ * another protocol. The word: 0 free, 1 held, 2 held and somebody may wait.
  *
- * No lost wake-up. A waiter exchanges 2 into the word (taking the lock if it was 0) and waits only if it is still 2 when
- * the waiter is queued (futexwait() looks under the queue's lock). Who unlocks exchanges 0 and, if it was 2,
- * looks at the queue: either it finds the waiter, or the waiter sees that the word is not 2. One is woken; it takes
- * the lock as 2, or puts back 2 before it waits again, so the next unlock looks again: while somebody is
- * queued the word is 2, or a woken waiter is on its way. One that is woken and loses keeps no place in the queue, as in libc.
+ * No lost wake-up. A waiter exchanges 2 into the word (taking the lock if it was 0) and waits only
+ * if it is still 2 when the waiter is queued (futexwait() looks under the queue's lock). Who
+ * unlocks exchanges 0 and, if it was 2, looks at the queue: either it finds the waiter, or the
+ * waiter sees that the word is not 2. One is woken; it takes the lock as 2, or puts back 2 before
+ * it waits again, so the next unlock looks again: while somebody is queued the word is 2, or a
+ * woken waiter is on its way. One that is woken and loses keeps no place in the queue, as in libc.
  *
- * Kernel threads wait in the same queue (foreign ones, and Gs that must stay on theirs). Some may wait in the kernel's: who
- * slept there when the entries were patched, or waits with a time limit inside libc. So if our queue is
- * empty, the kernel's is woken; it is the last that a 2 is due to. Conversely all wake-ups must come by here: ld.so has
- * these functions once more, for the locks in its own data, which libc also takes: those are left to the kernel.
+ * Kernel threads wait in the same queue (foreign ones, and Gs that must stay on theirs). Some may
+ * wait in the kernel's: who slept there when the entries were patched, or waits with a time limit
+ * inside libc. So if our queue is empty, the kernel's is woken; it is the last that a 2 is due to.
+ * Conversely all wake-ups must come by here: ld.so has these functions once more, for the locks in
+ * its own data, which libc also takes: those are left to the kernel.
  *
- * Who must stay: a G in the runtime, and one whose kernel thread libc has given another signal mask for a while (it takes
- * locks meanwhile in system(), pthread_create(), pthread_kill()). One system call tells, before a wait. Waking never moves the
- * caller (futexwakehere()).
+ * Who must stay: a G in the runtime, and one whose kernel thread libc has given another signal mask
+ * for a while (it takes locks meanwhile in system(), pthread_create(), pthread_kill()). One system
+ * call tells, before a wait. Waking never moves the caller (futexwakehere()).
  *
- * Who holds such a lock may be parked, or queued for a P. Hence the rule: who waits for a lock of libc's has neither a P
- * that cannot be taken nor one of the locks that an M with a P waits for (HACKING.md, ranks 3 and more). So the runtime
- * calls what may wait in libc only in program code's state (tls.c); a new M needs nothing of libc (tlsg0); and a thread that
- * forks lets go while it waits (forkpause). The holder then gets a P in the end. The forking thread keeps four
- * locks that are wanted rarely, or it could not be sure to have them again. So this is left: one thread forks while another
- * reads nsswitch.conf for the first time, and on every P a third loads a module, starts a program or changes credentials.
+ * Who holds such a lock may be parked, or queued for a P. Hence the rule: who waits for a lock of
+ * libc's has neither a P that cannot be taken nor one of the locks that an M with a P waits for
+ * (HACKING.md, ranks 2 and more). So the runtime calls what may wait in libc with its P on loan
+ * (tlsslow); a new M needs nothing of libc (tlsg0); and a thread that forks lets go while it waits
+ * (forkpause). The holder then gets a P in the end. The forking thread keeps three locks that are
+ * wanted rarely, or it could not be sure to have them again. So this is left: one thread forks
+ * while another reads nsswitch.conf for the first time, and on every P a third starts a program or
+ * changes credentials.
  *
  * Signals: handlers run during the wait, as they do in the kernel's. Cancellation: not here.
  *
@@ -77,7 +83,8 @@ static bool spin(_Atomic uint32_t *l)
 		procyield(1);
 		/* Not below 2: others may be queued. */
 		if (atomic_load_explicit(l, memory_order_relaxed) == 0 &&
-		    atomic_compare_exchange_strong_explicit(l, &v, 2, memory_order_acquire, memory_order_relaxed))
+		    atomic_compare_exchange_strong_explicit(l, &v, 2, memory_order_acquire,
+							    memory_order_relaxed))
 			return true;
 		v = 0;
 	}
@@ -91,7 +98,8 @@ static bool staying(const struct g *gp)
 	if (gp == NULL || gp->isg0 || gp->inruntime > 0)
 		return true;
 	SC4(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &mask, 8);
-	return ((mask ^ atomic_load_explicit(&gp->sigmask, memory_order_relaxed)) & ~UNBLOCKABLE) != 0;
+	return ((mask ^ atomic_load_explicit(&gp->sigmask, memory_order_relaxed)) & ~UNBLOCKABLE) !=
+	       0;
 }
 
 void lllwait(_Atomic uint32_t *l)
@@ -102,7 +110,8 @@ void lllwait(_Atomic uint32_t *l)
 	}
 	if (spin(l))
 		return;
-	unsigned flags = FUTEX_NOCANCEL | FUTEX_WHY(WaitLibc, 0) | (staying(getg()) ? FUTEX_THREAD : 0);
+	unsigned flags =
+	    FUTEX_NOCANCEL | FUTEX_WHY(WaitLibc, 0) | (staying(getg()) ? FUTEX_THREAD : 0);
 	while (atomic_exchange_explicit(l, 2, memory_order_acquire) != 0) {
 		bool forking = forkpause();
 		futexwait(l, 2, 0, flags);
@@ -143,23 +152,26 @@ static void mutexwake(_Atomic uint32_t *l, uint32_t shared)
 		SC3(SYS_futex, l, FUTEX_WAKE, 1);
 }
 
-/* ---- where they are ---------------------------------------------------------------------------- */
+/* ---- where they are ----------------------------------------------------------------------------
+ */
 
 /* glibc 2.36, gcc 12: all of them, but for how waiting ends the process when the kernel refuses. */
 static const uint8_t waitprivate[] = {
-	0x8b, 0x07, 0x83, 0xf8, 0x02, 0x74, 0x0b, 0xb8, 0x02, 0x00, 0x00, 0x00, 0x87, 0x07, 0x85, 0xc0, 0x74, 0x36, 0x45,
-	0x31, 0xd2, 0xba, 0x02, 0x00, 0x00, 0x00, 0xbe, 0x80, 0x00, 0x00, 0x00, 0xb8, 0xca, 0x00, 0x00, 0x00, 0x0f, 0x05,
-	0x48, 0x3d, 0x00, 0xf0, 0xff, 0xff, 0x76, 0xd9, 0x83, 0xf8, 0xf5, 0x74, 0xd4, 0x83, 0xf8, 0xfc, 0x74, 0xcf};
-static const uint8_t wakeprivate[] = {0x45, 0x31, 0xd2, 0xba, 0x01, 0x00, 0x00, 0x00, 0xbe, 0x81, 0x00,
-				      0x00, 0x00, 0xb8, 0xca, 0x00, 0x00, 0x00, 0x0f, 0x05, 0xc3};
+    0x8b, 0x07, 0x83, 0xf8, 0x02, 0x74, 0x0b, 0xb8, 0x02, 0x00, 0x00, 0x00, 0x87, 0x07,
+    0x85, 0xc0, 0x74, 0x36, 0x45, 0x31, 0xd2, 0xba, 0x02, 0x00, 0x00, 0x00, 0xbe, 0x80,
+    0x00, 0x00, 0x00, 0xb8, 0xca, 0x00, 0x00, 0x00, 0x0f, 0x05, 0x48, 0x3d, 0x00, 0xf0,
+    0xff, 0xff, 0x76, 0xd9, 0x83, 0xf8, 0xf5, 0x74, 0xd4, 0x83, 0xf8, 0xfc, 0x74, 0xcf};
+static const uint8_t wakeprivate[] = {0x45, 0x31, 0xd2, 0xba, 0x01, 0x00, 0x00,
+				      0x00, 0xbe, 0x81, 0x00, 0x00, 0x00, 0xb8,
+				      0xca, 0x00, 0x00, 0x00, 0x0f, 0x05, 0xc3};
 /* Those for mutexes are hidden. They stand right behind the others. */
 static const uint8_t waitany[] = {
-	0x8b, 0x07, 0x41, 0x89, 0xf0, 0x83, 0xf8, 0x02, 0x74, 0x0b, 0xb8, 0x02, 0x00, 0x00, 0x00, 0x87, 0x07, 0x85, 0xc0,
-	0x74, 0x3b, 0x44, 0x89, 0xc6, 0x45, 0x31, 0xd2, 0xba, 0x02, 0x00, 0x00, 0x00, 0xb8, 0xca, 0x00, 0x00, 0x00, 0x40,
-	0x80, 0xf6, 0x80, 0x0f, 0x05, 0x48, 0x3d, 0x00, 0xf0, 0xff, 0xff, 0x76, 0xd7, 0x83, 0xf8, 0xf5, 0x74, 0xd2, 0x83,
-	0xf8, 0xfc, 0x74, 0xcd};
-static const uint8_t wakeany[] = {0x40, 0x80, 0xf6, 0x81, 0x45, 0x31, 0xd2, 0xba, 0x01, 0x00, 0x00, 0x00,
-				  0xb8, 0xca, 0x00, 0x00, 0x00, 0x0f, 0x05, 0xc3};
+    0x8b, 0x07, 0x41, 0x89, 0xf0, 0x83, 0xf8, 0x02, 0x74, 0x0b, 0xb8, 0x02, 0x00, 0x00, 0x00, 0x87,
+    0x07, 0x85, 0xc0, 0x74, 0x3b, 0x44, 0x89, 0xc6, 0x45, 0x31, 0xd2, 0xba, 0x02, 0x00, 0x00, 0x00,
+    0xb8, 0xca, 0x00, 0x00, 0x00, 0x40, 0x80, 0xf6, 0x80, 0x0f, 0x05, 0x48, 0x3d, 0x00, 0xf0, 0xff,
+    0xff, 0x76, 0xd7, 0x83, 0xf8, 0xf5, 0x74, 0xd2, 0x83, 0xf8, 0xfc, 0x74, 0xcd};
+static const uint8_t wakeany[] = {0x40, 0x80, 0xf6, 0x81, 0x45, 0x31, 0xd2, 0xba, 0x01, 0x00,
+				  0x00, 0x00, 0xb8, 0xca, 0x00, 0x00, 0x00, 0x0f, 0x05, 0xc3};
 
 /* The code, at the function of that name or not more than `far` bytes behind; nil: another libc. */
 static void *thecode(const char *name, const uint8_t *code, size_t n, size_t far)
@@ -195,10 +207,11 @@ static void *findwakeany(void)
 void lllinit(void)
 {
 	static const struct deeppoint points[] = {
-		{"__lll_lock_wake_private", (const void *)lllwake, NULL, NULL, findwakeprivate},
-		{"__lll_lock_wait_private", (const void *)lllwait, NULL, "__lll_lock_wake_private", findwaitprivate},
-		{"__lll_lock_wake", (const void *)mutexwake, NULL, NULL, findwakeany},
-		{"__lll_lock_wait", (const void *)mutexwait, NULL, "__lll_lock_wake", findwaitany},
+	    {"__lll_lock_wake_private", (const void *)lllwake, NULL, NULL, findwakeprivate},
+	    {"__lll_lock_wait_private", (const void *)lllwait, NULL, "__lll_lock_wake_private",
+	     findwaitprivate},
+	    {"__lll_lock_wake", (const void *)mutexwake, NULL, NULL, findwakeany},
+	    {"__lll_lock_wait", (const void *)mutexwait, NULL, "__lll_lock_wake", findwaitany},
 	};
 
 	if (ldhi == 0 && deeprange(libcown("_rtld_global"), PF_W, &ldlo, &ldhi))

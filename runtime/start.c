@@ -176,7 +176,7 @@ static struct g *forker(void)
 }
 
 /*
- * The locks which Ms with Ps wait for (HACKING.md, ranks 3 and more). Between forkprepare() and the fork itself libc takes
+ * The locks which Ms with Ps wait for (HACKING.md, ranks 2 and more). Between forkprepare() and the fork itself libc takes
  * locks of its own. Who has one may want these, or a P that is with somebody who does; so forkpause() gives them back while
  * the thread waits for a lock of libc's (lll.c).
  */
@@ -220,7 +220,7 @@ void forkresume(void)
  * All else the child makes anew. Called by a G in program code or by any thread. What waits until forkparent() must
  * not park, which inruntime says: its P is on loan, and may be taken.
  *
- * Who has one of the first four may wait for a lock of libc's meanwhile. So they are taken before any of libc's, and kept.
+ * Who has one of the first three may wait for a lock of libc's meanwhile. So they are taken before any of libc's, and kept.
  */
 void forkprepare(void)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * inside-libc: what libc calls and locks inside itself. Nanoseconds per line of 64 bytes that fgets finds ready in a
- * pipe (with the write to it), that fprintf and fflush put there (with the read from it), per opened and closed
- * stream; blocks of 2,000 bytes allocated and freed, and characters put, by 2 and 8 threads at one arena, one FILE.
+ * deep: what libc calls and locks inside itself. Nanoseconds per line of 64 bytes that fgets finds
+ * ready in a pipe (with the write to it), that fprintf and fflush put there (with the read from
+ * it), per opened and closed stream; blocks of 2,000 bytes allocated and freed, and characters put,
+ * by 2 and 8 threads at one arena, one FILE.
  */
 #include "bench.h"
 #include <fcntl.h>
@@ -32,7 +33,8 @@ static uint64_t fprintf_flush(uint64_t n)
 	uint64_t t = nanotime();
 
 	for (uint64_t i = 0; i < n; i++)
-		if (fprintf(out, "%s", line) != LINE || fflush(out) || read(p[0], buf, LINE) != LINE)
+		if (fprintf(out, "%s", line) != LINE || fflush(out) ||
+		    read(p[0], buf, LINE) != LINE)
 			die("fprintf");
 	return nanotime() - t;
 }
@@ -51,9 +53,9 @@ static uint64_t fopen_fclose(uint64_t n)
 
 static void *alone(void *arg)
 {
-	report("inside-libc.fgets-pipe", nsperop_alone(fgets_ready), "ns");
-	report("inside-libc.fprintf-pipe", nsperop_alone(fprintf_flush), "ns");
-	report("inside-libc.fopen", nsperop_alone(fopen_fclose), "ns");
+	report("deep.fgets-pipe", nsperop_alone(fgets_ready), "ns");
+	report("deep.fprintf-pipe", nsperop_alone(fprintf_flush), "ns");
+	report("deep.fopen", nsperop_alone(fopen_fclose), "ns");
 	return arg;
 }
 
@@ -76,7 +78,7 @@ static void contend(const char *what, void (*op)(void), long threads)
 	char name[60];
 	uint64_t total;
 
-	snprintf(name, sizeof name, "inside-libc.%s.%ld", what, threads);
+	snprintf(name, sizeof name, "deep.%s.%ld", what, threads);
 	report(name, opspersec(threads, op, &total), "ops/s");
 }
 

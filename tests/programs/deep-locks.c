@@ -13,7 +13,8 @@ enum { GS = 60 };
 static FILE *shared;
 static int rounds;
 
-/* ---- one arena -------------------------------------------------------------------------------------------- */
+/* ---- one arena
+ * -------------------------------------------------------------------------------------------- */
 
 static void *allocates(void *arg)
 {
@@ -40,7 +41,8 @@ static void *allocates(void *arg)
 	return arg;
 }
 
-/* ---- one FILE -------------------------------------------------------------------------------------------- */
+/* ---- one FILE
+ * -------------------------------------------------------------------------------------------- */
 
 static void *prints(void *arg)
 {
@@ -69,11 +71,13 @@ static void check(void)
 
 	rewind(shared);
 	while (fgets(line, sizeof line, shared)) {
-		MUST(sscanf(line, "%d %d %19s", &id, &i, word) == 3 && id >= 0 && id < GS && i == next[id]);
+		MUST(sscanf(line, "%d %d %19s", &id, &i, word) == 3 && id >= 0 && id < GS &&
+		     i == next[id]);
 		if (!strcmp(word, "begin")) {
 			int id2, i2;
 			MUST(fgets(line, sizeof line, shared));
-			MUST(sscanf(line, "%d %d %19s", &id2, &i2, word) == 3 && id2 == id && i2 == i);
+			MUST(sscanf(line, "%d %d %19s", &id2, &i2, word) == 3 && id2 == id &&
+			     i2 == i);
 			MUST(!strcmp(word, "end"));
 		}
 		next[id]++;
@@ -82,7 +86,8 @@ static void check(void)
 	say("lines whole and in order: %d", n == GS * rounds);
 }
 
-/* ---- a callback of the program's, under the FILE's lock ----------------------------------------------------- */
+/* ---- a callback of the program's, under the FILE's lock
+ * ----------------------------------------------------- */
 
 static long written;
 
@@ -104,7 +109,8 @@ static void *writes_slowly(void *arg)
 	return arg;
 }
 
-/* ---- other locks ---------------------------------------------------------------------------------------- */
+/* ---- other locks
+ * ---------------------------------------------------------------------------------------- */
 
 static void *asks(void *arg)
 {
@@ -114,7 +120,8 @@ static void *asks(void *arg)
 
 	for (int i = 0; i < rounds / 5 + 1; i++) {
 		time_t when = 86400L * i;
-		MUST(getpwuid_r(0, &pw, buf, sizeof buf, &res) == 0 && res && !strcmp(pw.pw_name, "root"));
+		MUST(getpwuid_r(0, &pw, buf, sizeof buf, &res) == 0 && res &&
+		     !strcmp(pw.pw_name, "root"));
 		MUST(localtime_r(&when, &tm) && strftime(day, sizeof day, "%c", &tm) > 0);
 		MUST(setlocale(LC_ALL, NULL));
 		FILE *f = fopen("/dev/null", "w");
@@ -144,7 +151,8 @@ static void *forks(void *arg)
 	return arg;
 }
 
-/* ---- a reader that holds its FILE for as long as nothing comes ------------------------------------------------ */
+/* ---- a reader that holds its FILE for as long as nothing comes
+ * ------------------------------------------------ */
 
 static FILE *in;
 static long got;

@@ -14,7 +14,8 @@ enum { LOOKUPS = 200, DELAY = 1000, HEAD = 12 };
 
 static struct sockaddr_in server;
 
-/* ---- the server: a process of its own, one thread --------------------------------------------------- */
+/* ---- the server: a process of its own, one thread
+ * --------------------------------------------------- */
 
 struct answer {
 	double when;
@@ -28,7 +29,8 @@ struct answer {
 static struct answer queue[4 * LOOKUPS];
 static int nqueue;
 
-/* "nameN.test" is 10.0.N/256.N%256; every seventh name is too long for UDP. Returns the message's length, 0: no query. */
+/* "nameN.test" is 10.0.N/256.N%256; every seventh name is too long for UDP. Returns the message's
+ * length, 0: no query. */
 static int answer(unsigned char *m, int n, bool tcp)
 {
 	int at = HEAD, id = 0;
@@ -52,7 +54,8 @@ static int answer(unsigned char *m, int n, bool tcp)
 	}
 	if (type != ns_t_a)
 		return at; /* there is none */
-	const unsigned char rr[] = {0xc0, HEAD, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0, id >> 8, id & 255};
+	const unsigned char rr[] = {0xc0, HEAD, 0, 1, 0,  1, 0,	      0,
+				    0,	  60,	0, 4, 10, 0, id >> 8, id & 255};
 	memcpy(m + at, rr, sizeof rr);
 	m[7] = 1;
 	return at + sizeof rr;
@@ -90,7 +93,8 @@ static void be_server(int udp, int tcp)
 		struct answer a = {.fd = udp};
 		socklen_t len = sizeof a.to;
 		if (p[0].revents &&
-		    (a.len = recvfrom(udp, a.msg, 500, MSG_DONTWAIT, (struct sockaddr *)&a.to, &len)) > 0 &&
+		    (a.len = recvfrom(udp, a.msg, 500, MSG_DONTWAIT, (struct sockaddr *)&a.to,
+				      &len)) > 0 &&
 		    (a.len = answer(a.msg, a.len, false)) > 0)
 			later(&a);
 		if (p[1].revents && n < NELEM(p))
@@ -112,7 +116,8 @@ static void be_server(int udp, int tcp)
 	}
 }
 
-/* ---- the clients ---------------------------------------------------------------------------------------- */
+/* ---- the clients
+ * ---------------------------------------------------------------------------------------- */
 
 static int found, missing;
 
@@ -166,9 +171,11 @@ int main(void)
 
 	MUST(tcp >= 0 && setsockopt(tcp, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0);
 	/* The same port of both. */
-	while (bind(tcp, (struct sockaddr *)&server, ((udp = bound(SOCK_DGRAM, &server)), sizeof server)) != 0)
+	while (bind(tcp, (struct sockaddr *)&server,
+		    ((udp = bound(SOCK_DGRAM, &server)), sizeof server)) != 0)
 		MUST(errno == EADDRINUSE && close(udp) == 0);
-	MUST(listen(tcp, LOOKUPS) == 0 && setsockopt(udp, SOL_SOCKET, SO_RCVBUF, &big, sizeof big) == 0);
+	MUST(listen(tcp, LOOKUPS) == 0 &&
+	     setsockopt(udp, SOL_SOCKET, SO_RCVBUF, &big, sizeof big) == 0);
 	MUST((child = fork()) >= 0);
 	if (child == 0) {
 		be_server(udp, tcp);

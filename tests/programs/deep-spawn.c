@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What posix_spawn, system and popen do in a child is not done to the parent: descriptors which the child closes,
- * duplicates or opens while others wait on them in the parent, masks and dispositions; leaving
- * system() by longjmp from a handler. posix_spawn(3), system(3) */
+/* What posix_spawn, system and popen do in a child is not done to the parent: descriptors which the
+ * child closes, duplicates or opens while others wait on them in the parent, masks and
+ * dispositions; leaving system() by longjmp from a handler. posix_spawn(3), system(3) */
 #include "t.h"
 #include <setjmp.h>
 #include <signal.h>
@@ -60,7 +60,8 @@ static void *spawns(void *arg)
 		FILE *f = popen("echo one; echo two", "r");
 		char line[20];
 		MUST(f && fgets(line, sizeof line, f) && !strcmp(line, "one\n"));
-		MUST(fgets(line, sizeof line, f) && !strcmp(line, "two\n") && !fgets(line, sizeof line, f));
+		MUST(fgets(line, sizeof line, f) && !strcmp(line, "two\n") &&
+		     !fgets(line, sizeof line, f));
 		sum += pclose(f) == 0;
 	}
 	(void)arg;

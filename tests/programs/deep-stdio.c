@@ -9,7 +9,8 @@ enum { CONNS = 500, LINES = 5, CHUNK = 3000 };
 static int listener;
 static struct sockaddr_in addr;
 
-/* "ID word" lines are answered by "ID word word"; "ID block N" by N bytes; until the other side ends. */
+/* "ID word" lines are answered by "ID word word"; "ID block N" by N bytes; until the other side
+ * ends. */
 static void *serves(void *arg)
 {
 	int fd = accept(listener, NULL, NULL), id, n;
@@ -59,7 +60,8 @@ static void talk(int *fd)
 			write_all(fd[i], line + n / 2, n - n / 2);
 		}
 		for (int i = 0; i < CONNS; i++) {
-			int n = snprintf(want, sizeof want, "%d round%d round%d\n", i, round, round);
+			int n =
+			    snprintf(want, sizeof want, "%d round%d round%d\n", i, round, round);
 			MUST(read_all(fd[i], line, n) == (size_t)n && !memcmp(line, want, n));
 		}
 	}
@@ -68,7 +70,8 @@ static void talk(int *fd)
 		write_all(fd[i], line, n);
 	}
 	for (int i = 0; i < CONNS; i++)
-		MUST(read_all(fd[i], buf, CHUNK - i) == (size_t)(CHUNK - i) && right(buf, CHUNK - i, i, 0));
+		MUST(read_all(fd[i], buf, CHUNK - i) == (size_t)(CHUNK - i) &&
+		     right(buf, CHUNK - i, i, 0));
 }
 
 /* stdin is a pipe: threads take its lines in turn. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* syslog from many threads to a slow reader, of a stream and of a datagram socket: nothing is lost,
- * and who waits for the log does not keep others from running. In a mount namespace of its own; where
- * that cannot be had, to nobody. syslog(3) */
+ * and who waits for the log does not keep others from running. In a mount namespace of its own;
+ * where that cannot be had, to nobody. syslog(3) */
 #include "net.h"
 #include <sched.h>
 #include <sys/mount.h>
@@ -54,7 +54,8 @@ static void *collects(void *arg)
 
 static bool own_dev(void)
 {
-	return unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+	return unshare(CLONE_NEWNS) == 0 &&
+	       mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
 	       mount("none", "/dev", "tmpfs", 0, "size=1m") == 0;
 }
 

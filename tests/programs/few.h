@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For programs whose threads all wait inside libc: preloaded, they may hold P + 4 kernel threads at most. Looks at
- * them from time to time; says the same whether there is a bound or not (bare, or with GMP_DEEP=0, there is none).
+ * For programs whose threads all wait inside libc: preloaded, they may hold P + 4 kernel threads at
+ * most. Looks at them from time to time; says the same whether there is a bound or not (bare, or
+ * with GMP_DEEP=0, there is none).
  */
 #ifndef FEW_H
 #define FEW_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_lll.c: libc's own locks: mutual exclusion, and nobody left asleep, with Gs, kernel threads, Ms in the
- * runtime and sleepers in the kernel's queue on one word; the fork's part.
+ * test_lll.c: libc's own locks: mutual exclusion, and nobody left asleep, with Gs, kernel threads,
+ * Ms in the runtime and sleepers in the kernel's queue on one word; the fork's part.
  */
 #include "gs.h"
 #include <linux/futex.h>
@@ -61,7 +61,8 @@ static void *locks(void *arg)
 	return arg;
 }
 
-/* Every third time in the runtime with the P on loan, as between forkprepare() and the fork: on the same M. */
+/* Every third time in the runtime with the P on loan, as between forkprepare() and the fork: on the
+ * same M. */
 static void *locksinside(void *arg)
 {
 	uint64_t dice = (uint64_t)(long)arg * 104729 + 1;
@@ -155,7 +156,8 @@ TestAtPs(lll, holder_sleeps)
 	cr_assert_eq(word, 0);
 }
 
-/* The one that forks waits for a lock of libc's; who has it parks, and wants sigs.lock; others want stacks for new Gs. */
+/* The one that forks waits for a lock of libc's; who has it parks, and wants sigs.lock; others want
+ * stacks for new Gs. */
 static void *forker(void *arg)
 {
 	for (int i = 0; i < 50; i++) {

@@ -2,15 +2,17 @@
  *
  * patch.c (x86-64): a jump over a function's entry, and a copy of what it covers.
  *
- * The jump takes five bytes. The instructions it covers, whole ones, go to a slot elsewhere, followed by a jump
- * to what comes after them: calling the slot is calling the function as it was. Addresses relative to the program
- * counter are made to fit; short branches become long ones.
+ * The jump takes five bytes. The instructions it covers, whole ones, go to a slot elsewhere,
+ * followed by a jump to what comes after them: calling the slot is calling the function as it was.
+ * Addresses relative to the program counter are made to fit; short branches become long ones.
  *
- * Only instructions that a function can begin with are understood; at any other, the function is left alone. It is
- * also left alone if a branch may lead to a covered instruction other than the first, or a loop to the first: every byte
- * around it is taken for the beginning of a branch, so that none is overlooked whatever the boundaries are there.
+ * Only instructions that a function can begin with are understood; at any other, the function is
+ * left alone. It is also left alone if a branch may lead to a covered instruction other than the
+ * first, or a loop to the first: every byte around it is taken for the beginning of a branch, so
+ * that none is overlooked whatever the boundaries are there.
  *
- * An endbr64 stays where it is: who calls by a pointer must find it. The jump is behind it, and the slot has one, too.
+ * An endbr64 stays where it is: who calls by a pointer must find it. The jump is behind it, and the
+ * slot has one, too.
  *
  * Calls are not copied: they would return to the slot, where no unwind information holds.
  */
@@ -45,11 +47,12 @@ static int modrm(const uint8_t *p, bool *riprel)
 	return n + (mod == 1 ? 1 : mod == 2 ? 4 : 0);
 }
 
-/* Operands in ModRM form, and how many bytes of immediate follow them; -1: not one of those we know. */
+/* Operands in ModRM form, and how many bytes of immediate follow them; -1: not one of those we
+ * know. */
 static int immediate(const uint8_t *op)
 {
-	static const uint8_t plain[] = {0x01, 0x09, 0x21, 0x29, 0x31, 0x33, 0x39, 0x3b, 0x63, 0x84,
-					0x85, 0x87, 0x88, 0x89, 0x8a, 0x8b, 0x8d};
+	static const uint8_t plain[] = {0x01, 0x09, 0x21, 0x29, 0x31, 0x33, 0x39, 0x3b, 0x63,
+					0x84, 0x85, 0x87, 0x88, 0x89, 0x8a, 0x8b, 0x8d};
 
 	for (size_t i = 0; i < sizeof(plain); i++)
 		if (op[0] == plain[i])
@@ -78,7 +81,8 @@ static bool decode(const uint8_t *code, struct insn *in)
 		p += 2;
 	} else if (*p >= 0xb8 && *p <= 0xbf) {
 		p += (rex & 8) ? 9 : 5;
-	} else if (*p == 0x25 || *p == 0x3d || *p == 0xa9) { /* and, cmp, test of eax with an immediate */
+	} else if (*p == 0x25 || *p == 0x3d ||
+		   *p == 0xa9) { /* and, cmp, test of eax with an immediate */
 		p += 5;
 	} else if (*p >= 0x70 && *p <= 0x7f) {
 		in->branch = 1;
@@ -125,12 +129,14 @@ static bool put32(uint8_t *p, intptr_t v)
 }
 
 /*
- * May a branch lead to a boundary behind the jump's first byte (bit n: byte n), or, within the function and not as a call or
- * another's last jump, back to its beginning? lo, hi: of all code.
+ * May a branch lead to a boundary behind the jump's first byte (bit n: byte n), or, within the
+ * function and not as a call or another's last jump, back to its beginning? lo, hi: of all code.
  */
-static bool branchedto(const uint8_t *code, const uint8_t *lo, const uint8_t *hi, int at, uint32_t boundaries)
+static bool branchedto(const uint8_t *code, const uint8_t *lo, const uint8_t *hi, int at,
+		       uint32_t boundaries)
 {
-	const uint8_t *from = code - lo > WINDOW ? code - WINDOW : lo, *to = hi - code > WINDOW ? code + WINDOW : hi;
+	const uint8_t *from = code - lo > WINDOW ? code - WINDOW : lo,
+		      *to = hi - code > WINDOW ? code + WINDOW : hi;
 
 	for (const uint8_t *p = from; p + 6 <= to; p++) {
 		ptrdiff_t d = -1;
@@ -144,7 +150,8 @@ static bool branchedto(const uint8_t *code, const uint8_t *lo, const uint8_t *hi
 			d = p + 6 + get32(p + 2) - code;
 			inside = p > code && p - code < BODY;
 		}
-		if ((d > at && d < at + PATCHJUMP && (boundaries & 1u << d)) || (at > 0 && d == at) || (inside && d == 0))
+		if ((d > at && d < at + PATCHJUMP && (boundaries & 1u << d)) ||
+		    (at > 0 && d == at) || (inside && d == 0))
 			return true;
 	}
 	return false;
@@ -219,7 +226,8 @@ bool patchcopy(uint8_t slot[SLOTLEN], uintptr_t addr, const uint8_t *code, int s
 			memcpy(to, from, (size_t)in.len);
 			to += in.len;
 			target = next + (uintptr_t)(intptr_t)(in.disp ? get32(from + in.disp) : 0);
-			if (in.disp && !put32(to - in.len + in.disp, (intptr_t)(target - (addr + (uintptr_t)(to - slot)))))
+			if (in.disp && !put32(to - in.len + in.disp,
+					      (intptr_t)(target - (addr + (uintptr_t)(to - slot)))))
 				return false;
 		}
 		if (in.branch && target - (uintptr_t)code < (uintptr_t)span)
