@@ -700,6 +700,7 @@ void entersyscallblock(void)
 	if (gp == NULL || gp->inruntime != 0)
 		return;
 	struct m *mp = exitforeign();
+	leavecall(mp); /* popen() is one, and calls posix_spawn(), which is another: counted once */
 	gp->syscallbp = callerframe();
 	gp->waitsince = coarsenow();
 	atomic_store_explicit(&gp->status, Gsyscall, memory_order_relaxed);
