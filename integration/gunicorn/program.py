@@ -6,7 +6,7 @@ connections are kept by a selector. SIGHUP: a new worker, the old one ends in go
 import shutil
 import signal
 
-from clients import http_hold, http_work, write_files, wrk
+from clients import get, http_hold, http_work, write_files, wrk
 from daemon import Daemon
 
 
@@ -34,6 +34,13 @@ class Program(Daemon):
 
     async def work(self):
         return await http_work(self, connections=150, width=50)
+
+    async def leave_open(self):
+        """Each has had an answer: a worker cannot end in good order while one of its threads waits for a first request."""
+        held = [await self.connect() for _ in range(50)]
+        for c in held:
+            await get(*c, "f1000")
+        return held
 
     async def rate(self):
         return await wrk(self, "/f1000", connections=32)

@@ -6,7 +6,7 @@ master start a new worker, SIGUSR1 stops in good order, SIGTERM at once.
 import signal
 
 from clients import Backend, answer, ask, body, end, side_by_side, wrk
-from daemon import Daemon, check
+from daemon import Daemon, check, free_port
 
 
 class Program(Daemon):
@@ -14,7 +14,7 @@ class Program(Daemon):
     binary = "haproxy"
     reload_signal = signal.SIGUSR2
     spare = 10                      # two processes with threads that are bound to CPUs
-    expected = (r"Server http/a is UP", r"Reloading HAProxy", r"Loading success", r"exited with code 143", r"All workers exited",
+    expected = (r"Server (http|quick)/a is UP", r"Reloading HAProxy", r"Loading success", r"exited with code 143", r"All workers exited",
                 r"haproxy version is", r"path to executable is", r"Former worker|Current worker")
 
     def version(self):
@@ -23,6 +23,7 @@ class Program(Daemon):
     async def configure(self):
         self.http = await Backend().start()
         self.http.go.set()
+        self.second, self.quick = free_port(), await self.quick_backend()
         self.template("haproxy.conf", backend=self.http.port)
 
     def command(self):
@@ -52,4 +53,4 @@ class Program(Daemon):
         return {"requests": 600}
 
     async def rate(self):
-        return await wrk(self, "/x-1000", connections=64)
+        return await wrk(self, "/", connections=64, port=self.second)

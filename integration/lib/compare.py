@@ -4,10 +4,11 @@
   configure, start          the fresh folder
   hold, work                200 connections, every answer compared
   reload_signal, work       if it has one
-  rate                      only if asked for
   stop                      idle; the exit status
   start, again              on the same data
   leave_open, stop          with connections open; the exit status
+
+Only if asked for, bare and preloaded are then started side by side and put under load in turn: requests per second.
 
 The bare run is the reference: its facts, exit statuses and lines of trouble in the logs are what the others must have.
 """
@@ -18,6 +19,7 @@ import json
 import os
 import pathlib
 import shutil
+import statistics
 import subprocess
 import tempfile
 import time
@@ -34,7 +36,6 @@ class Run:
         self.trouble = {}       # lines in the logs that look bad
         self.threads = 0        # kernel threads while the connections were held
         self.most = 0           # and the most that were seen
-        self.rate = None
         self.failure = None
 
 
@@ -54,8 +55,9 @@ async def watched(daemon, run, work, seconds):
     finally:
         watcher.cancel()
         run.most = max(run.most, *seen)
-        # A moment with more is allowed: Ps of Ms which the machine gives no CPU are taken away, others take over.
-        if len(seen) > 5:
+        # More is allowed for a moment: Ps of Ms which the machine gives no CPU are taken away, and those that take over
+        # stay for a second.
+        if len(seen) > 30:
             daemon.few(sorted(seen)[len(seen) // 2], daemon.spare if daemon.busy is None else daemon.busy, "most of the time")
 
 
@@ -75,16 +77,13 @@ async def scenario(daemon, run, opts):
         await watched(daemon, run, daemon.hold(), opts.limit)
         run.threads = daemon.held_threads
         check(run.threads, "hold() did not call holding()")
+        run.most = max(run.most, run.threads)
     with step("work"):
         run.facts["work"] = await watched(daemon, run, daemon.work(), opts.limit)
     if daemon.reload_signal:
         with step("reload"):
             await daemon.reload()
             run.facts["work after reload"] = await watched(daemon, run, daemon.work(), opts.limit)
-    if opts.rate:
-        with step("rate"):
-            rates = [await watched(daemon, run, daemon.rate(), opts.limit) for _ in range(opts.rate)]
-            run.rate = sorted(rates)[len(rates) // 2] if rates[0] is not None else None
     with step("stop"):
         await asyncio.sleep(daemon.settle)
         run.facts["exit status"] = await daemon.stop()
@@ -99,6 +98,42 @@ async def scenario(daemon, run, opts):
             connection[1].close()
         await daemon.all_ended(time.monotonic() + 30)
     check(not daemon.too_many, daemon.too_many)
+
+
+async def turns(a, b, count):
+    """Medians of so many rounds: rate of a, of b, b/a, b/a per CPU second of the server; None if it is not measured."""
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    rounds = []
+    for daemon in (a, b):
+        await daemon.configure()
+        await daemon.start()
+    for _ in range(count):
+        rates, costs = [], []
+        for daemon in (a, b):
+            before, cpu = time.monotonic(), daemon.cpu()
+            rates.append(await daemon.rate())
+            if rates[-1] is None:
+                return None
+            costs.append((daemon.cpu() - cpu) / (time.monotonic() - before) / rates[-1])
+        rounds.append((*rates, rates[1] / rates[0], costs[0] / costs[1]))
+    return [statistics.median(r) for r in zip(*rounds)]
+
+
+def measure(make, procs, count):
+    """turns() in fresh folders, with nothing left behind."""
+    daemons = []
+    with tempfile.TemporaryDirectory(prefix="gmp-integration.") as name:
+        try:
+            for p in (None, procs):
+                folder = pathlib.Path(name, "preloaded" if p else "bare")
+                folder.mkdir(mode=0o755)
+                daemons.append(make(p, folder))
+                if daemons[-1].user:
+                    shutil.chown(folder, daemons[-1].user)
+            return asyncio.run(turns(*daemons, count))
+        finally:
+            for daemon in daemons:
+                daemon.kill()
 
 
 def post_mortem(daemon, folder):
@@ -176,13 +211,13 @@ def compare(name, make, opts, log_root, say):
         run = one_run(make, procs, opts, kept)
         wrong = differences(reference or run, run)
         took = f"{time.monotonic() - begin:.0f} s"
-        note = f"{run.threads} kernel threads held, {run.most} at most" + (f", {run.rate:,.0f}/s" if run.rate else "")
+        note = f"{run.threads} kernel threads held, {run.most} at most"
         if procs is None:
             reference = run
             daemon = make(None, None)
-            facts.update(version=daemon.version(), model=daemon.model, held=daemon.held, threads=run.threads, rate=run.rate)
+            facts.update(version=daemon.version(), model=daemon.model, held=daemon.held, threads=run.threads)
         elif procs == opts.procs[min(1, len(opts.procs) - 1)]:
-            facts.update(procs=procs, preloaded_threads=run.threads, preloaded_rate=run.rate)
+            facts.update(procs=procs, preloaded_threads=run.threads)
         if not wrong:
             passed += 1
             say(f"ok {name}: {how}: {note}, {took}")
@@ -197,6 +232,17 @@ def compare(name, make, opts, log_root, say):
             say(f"FAIL {name}: it fails bare; not tried preloaded")
             facts["verdict"] = "fails bare"
             break
+    if opts.rate and not failed:
+        try:
+            rates = measure(make, facts["procs"], opts.rate)
+        except Exception as e:  # pylint: disable=broad-except
+            failed += 1
+            say(f"FAIL {name}: under load: {e if isinstance(e, Failed) else repr(e)}")
+            rates = None
+        if rates:
+            facts.update(zip(("rate", "preloaded_rate", "ratio", "cpu_ratio"), rates))
+            say(f"   {name}: {rates[0]:,.0f} requests/s bare, {rates[1]:,.0f} preloaded: {rates[2]:.2f}x, "
+                f"{rates[3]:.2f}x per CPU second of the server")
     if not failed:
         shutil.rmtree(log_root / f"{name}.bare")
     with contextlib.suppress(OSError):

@@ -178,6 +178,13 @@ class Daemon:
               f"{' '.join(map(str, argv))}: status {child.returncode}, not {status}: {text[-2000:]}")
         return text
 
+    async def quick_backend(self):
+        """The port of a plain HTTP server, bare, for rates: one in this process would be the limit. It ends with the daemon."""
+        child = subprocess.Popen([self.build / "integration/http-server", "-p", "0"], env=bare_env(),
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True)
+        self.helpers.append(child)
+        return int(child.stdout.readline().decode().rsplit(":", 1)[1])
+
     async def connect(self, port=None, **options):
         return await asyncio.wait_for(asyncio.open_connection("127.0.0.1", port or self.port, **options), 30)
 
@@ -251,6 +258,10 @@ class Daemon:
 
     def kill(self):
         """End it and what comes of it, by SIGKILL."""
+        for helper in self.helpers:
+            helper.kill()
+            helper.wait()
+            helper.stdout.close()
         if self.child is None:
             return
         for pid in descendants(self.pid) if self.alive() else [p for p in self.left if alive(p)]:
@@ -272,6 +283,13 @@ class Daemon:
             except OSError:
                 pass
         return n
+
+    def cpu(self):
+        """CPU seconds of all its processes, and of those that have ended and were waited for."""
+        ticks = 0
+        for pid in descendants(self.pid):
+            ticks += sum(map(int, read(f"/proc/{pid}/stat").rpartition(")")[2].split()[11:15]))
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def holding(self):
         """All connections are open and at rest: count the kernel threads. Those that a burst has left go after a second."""
@@ -297,6 +315,7 @@ class Daemon:
         self.port = free_port()
         self.child = None
         self.left = []
+        self.helpers = []
         self.pid = self.starts = self.held_threads = 0
         self.too_many = None
 

@@ -57,4 +57,6 @@ class HttpProxy(Daemon):
         return {"refused": refused}
 
     async def rate(self):
-        return await ab(self, "-X", f"127.0.0.1:{self.port}", f"http://127.0.0.1:{self.http.port}/x-1000", width=64)
+        if not self.helpers:
+            self.quick = await self.quick_backend()
+        return await ab(self, "-X", f"127.0.0.1:{self.port}", f"http://127.0.0.1:{self.quick}/", width=64)

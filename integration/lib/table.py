@@ -11,17 +11,17 @@ def cell(value):
 
 
 def markdown(results, order):
-    lines = ["| program | version | its threads | connections | kernel threads bare | preloaded (P) | requests/s | verdict |",
-             "| --- | --- | --- | ---: | ---: | ---: | ---: | --- |"]
+    lines = ["| program | version | its threads | connections | kernel threads bare | preloaded (P) | requests/s | per CPU second | verdict |",
+             "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | --- |"]
     for name in order:
         path = results / f"{name}.json"
         if not path.is_file():
             continue
         f = json.loads(path.read_text())
-        a, b = f.get("rate"), f.get("preloaded_rate")
+        ratio, cpu_ratio = (f"{f[key]:.2f}x" if key in f else "-" for key in ("ratio", "cpu_ratio"))
         lines.append(f"| {name} | {f['version']} | {f['model']} | {cell(f['held'])} | {cell(f['threads'])} | "
                      f"{cell(f.get('preloaded_threads'))} ({cell(f.get('procs'))}) | "
-                     f"{f'{b / a:.2f}x' if a and b else '-'} | {f['verdict']} |")
+                     f"{ratio} | {cpu_ratio} | {f['verdict']} |")
     return "\n".join(lines)
 
 

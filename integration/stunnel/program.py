@@ -8,7 +8,7 @@ import asyncio
 import signal
 import ssl
 
-from clients import Backend, Echo, echo, end, everything, side_by_side, wrk
+from clients import Echo, echo, end, everything, side_by_side, wrk
 from daemon import Daemon, free_port
 
 
@@ -27,9 +27,9 @@ class Program(Daemon):
                     "-keyout", "key.pem", "-out", "cert.pem")
         self.tls = ssl.create_default_context(cafile=self.dir / "cert.pem")
         self.tls.check_hostname = False
-        self.echo, self.http = await Echo().start(), await Backend().start()
+        self.echo, self.quick = await Echo().start(), await self.quick_backend()
         self.second = free_port()
-        self.template("stunnel.conf", to_echo=self.echo.port, to_http=self.http.port)
+        self.template("stunnel.conf", to_echo=self.echo.port)
 
     def command(self):
         return "stunnel4", self.dir / "stunnel.conf"
@@ -69,4 +69,4 @@ class Program(Daemon):
         return held
 
     async def rate(self):
-        return await wrk(self, f"https://127.0.0.1:{self.second}/x-1000", connections=64)
+        return await wrk(self, f"https://127.0.0.1:{self.second}/", connections=64)
