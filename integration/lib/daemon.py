@@ -74,7 +74,7 @@ class Daemon:
     binary = ""                     # the program as it is called; without it the run is skipped
     held = 200                      # connections that hold() keeps open
     spare = 4                       # kernel threads above P that it may have under the library; None: not counted
-    busy = None                     # likewise under load; None: like spare
+    busy = None                     # likewise under load; None: 10 more, for a machine that starves them of CPU
     user = None                     # an ordinary user, for a program that will not run as root
     stop_signal = signal.SIGTERM
     reload_signal = None            # after it work() runs once more

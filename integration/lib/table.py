@@ -11,18 +11,17 @@ def cell(value):
 
 
 def markdown(results, order):
-    lines = ["| program | version | its threads | connections | kernel threads bare | preloaded (P) | requests/s | per CPU second | verdict |",
-             "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | --- |"]
-    for name in order:
-        path = results / f"{name}.json"
-        if not path.is_file():
-            continue
-        f = json.loads(path.read_text())
-        ratio, cpu_ratio = (f"{f[key]:.2f}x" if key in f else "-" for key in ("ratio", "cpu_ratio"))
-        lines.append(f"| {name} | {f['version']} | {f['model']} | {cell(f['held'])} | {cell(f['threads'])} | "
-                     f"{cell(f.get('preloaded_threads'))} ({cell(f.get('procs'))}) | "
-                     f"{ratio} | {cpu_ratio} | {f['verdict']} |")
-    return "\n".join(lines)
+    """Columns for rates only if they were measured."""
+    found = [json.loads(path.read_text()) for name in order if (path := results / f"{name}.json").is_file()]
+    rated = [("requests/s", "ratio"), ("per CPU second", "cpu_ratio")] if any("ratio" in f for f in found) else []
+    heads = ["program", "version", "its threads", "connections", "kernel threads bare", "preloaded (P)",
+             *(head for head, _ in rated), "verdict"]
+    rows = [heads, ["---"] * 3 + ["---:"] * (3 + len(rated)) + ["---"]]
+    for f in found:
+        rows.append([f["program"], f["version"], f["model"], cell(f["held"]), cell(f["threads"]),
+                     f"{cell(f.get('preloaded_threads'))} ({cell(f.get('procs'))})",
+                     *(f"{f[key]:.2f}x" if key in f else "-" for _, key in rated), f["verdict"]])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def readme(path, table):
