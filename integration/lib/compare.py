@@ -58,7 +58,7 @@ async def watched(daemon, run, work, seconds):
         # More is allowed for a moment: Ps of Ms which the machine gives no CPU are taken away, and those that take over
         # stay for a second.
         if len(seen) > 30:
-            daemon.few(sorted(seen)[len(seen) // 2], daemon.spare + 10 if daemon.busy is None else daemon.busy, "most of the time")
+            daemon.few(sorted(seen)[len(seen) // 2], daemon.busy if daemon.busy is not None or daemon.spare is None else daemon.spare + 10, "most of the time")
 
 
 async def scenario(daemon, run, opts):

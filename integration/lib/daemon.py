@@ -292,8 +292,8 @@ class Daemon:
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def holding(self):
-        """All connections are open and at rest: count the kernel threads. Those that a burst has left go after a second."""
-        deadline = time.monotonic() + 5
+        """All connections are open and at rest: count the kernel threads. Those that a burst has left go one by one."""
+        deadline = time.monotonic() + 15
         while (n := self.threads()) > self.most(self.spare) and time.monotonic() < deadline:
             time.sleep(0.05)
         self.held_threads = n
