@@ -17,7 +17,7 @@ class Program(Daemon):
     binary = "stunnel4"
     reload_signal = signal.SIGHUP
     settle = 0.5
-    spare = 5                       # main sets its priority: it has a kernel thread of its own
+    spare = 6                       # main sets its priority, and is bound: a kernel thread of its own, an idle one more
     expected = (r"reset by peer", r"transfer\(\) failed", r"SSL_accept: Peer suddenly disconnected")
 
     def version(self):
