@@ -746,6 +746,8 @@ void siglockfork(void);	    /* around a fork */
 void sigunlockfork(void);
 void sigfork(struct g *gp); /* in the child */
 void sigqueuefork(void);
+void sigtimerfork(void); /* sigtimer.c */
+bool sigtimerof(const siginfo_t *info, struct g **gp);
 void signew(struct g *gp, uint64_t mask); /* gp's first mask */
 void sigadopt(struct g *gp); /* the calling kernel thread becomes gp's M: what is pending for that thread alone is gp's */
 void sigexit(struct g *gp); /* gp ends: what the process was sent goes to another */

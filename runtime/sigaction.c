@@ -282,6 +282,7 @@ void sigfork(struct g *gp)
 {
 	foreachg(forget, NULL);
 	sigqueuefork();
+	sigtimerfork();
 	atomic_store(&sigs.closed, 0);
 	if (gp != NULL) {
 		sigflush(gp, ALLSIGS, false);

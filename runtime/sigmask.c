@@ -229,6 +229,7 @@ int gosigwait(uint64_t set, siginfo_t *info, const struct timespec *timeout)
 	uint64_t deadline = 0;
 	uint32_t handled = gp->sighandled;
 	struct timespec ts;
+	struct g *owner;
 	int r;
 
 	set &= ~UNBLOCKABLE;
@@ -266,6 +267,11 @@ int gosigwait(uint64_t set, siginfo_t *info, const struct timespec *timeout)
 		}
 		if (!none)
 			exitsyscall();
+		if (r > 0 && !got && sigtimerof(info, &owner) && owner != gp) { /* from the process's queue, and not ours */
+			sigpush(info);
+			sysmonkick();
+			continue;
+		}
 		/* The kernel says EINTR too if somebody else was faster. */
 		if (r == -EINTR ? gp->sighandled != handled || gocancelled() : r < 0 || got || !sigiskick(info))
 			return r;

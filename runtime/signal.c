@@ -125,7 +125,8 @@ static void deliver(struct g *gp, siginfo_t *info, ucontext_t *uc)
 		exitsyscall();
 	if (info != NULL && info->si_signo >= 32 && (atomic_load(&gp->sigpending) & SIGBIT(info->si_signo))) {
 		uint64_t saved = sigenter();
-		if (sigpost(gp, info, info->si_code != SI_TKILL)) /* behind those that came before */
+		struct g *owner;
+		if (sigpost(gp, info, info->si_code != SI_TKILL && !sigtimerof(info, &owner))) /* behind those that came before */
 			info = NULL;
 		sigleave(saved);
 	}
@@ -288,6 +289,13 @@ void sigtrampoline(int s, siginfo_t *info, void *ctx)
 	}
 	sigunbounce(info);
 	bool kick = sigiskick(info), sync = synchronous(s, info);
+	struct g *owner;
+	bool owned = sigtimerof(info, &owner);
+	if (unlikely(owned) && (owner == NULL || owner != gp)) {
+		sigpush(info);
+		sysmonkick();
+		return;
+	}
 	if (gp == NULL) {
 		onthread(s, info, uc);
 		return;
@@ -296,7 +304,7 @@ void sigtrampoline(int s, siginfo_t *info, void *ctx)
 		inside(gp, s, info, uc);
 		return;
 	}
-	if (!kick && !sync && info->si_code != SI_TKILL && gp != sched.maing && mainwants(s)) {
+	if (!kick && !sync && !owned && info->si_code != SI_TKILL && gp != sched.maing && mainwants(s)) {
 		sigpush(info);
 		sysmonkick();
 		return;
@@ -306,7 +314,7 @@ void sigtrampoline(int s, siginfo_t *info, void *ctx)
 	    atomic_load_explicit(&gp->status, memory_order_relaxed) != Gsyscall) {
 		uint64_t saved = sigenter();
 		if (!kick)
-			sigpost(gp, info, info->si_code != SI_TKILL);
+			sigpost(gp, info, info->si_code != SI_TKILL && !owned);
 		signag(gp);
 		sigleave(saved);
 		sysmonkick();

@@ -121,8 +121,9 @@ void sigunbounce(siginfo_t *info)
 void sigpush(const siginfo_t *info)
 {
 	uint32_t empty = 0;
+	struct g *gp;
 
-	if (info->si_signo < STANDARD) {
+	if (info->si_signo < STANDARD && !sigtimerof(info, &gp)) { /* those of different threads do not merge */
 		struct slot *sl = &standard[info->si_signo];
 		if (!atomic_compare_exchange_strong(&sl->state, &empty, 1))
 			return; /* merges with the one that is on its way */

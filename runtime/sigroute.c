@@ -53,12 +53,38 @@ static struct g *pick(int s)
 	return w.gp;
 }
 
-static void route(struct m *mp, const siginfo_t *info)
+/* A timer's, for that thread alone. */
+static void routeto(struct g *gp, const siginfo_t *info)
 {
 	int s = info->si_signo;
 	uint64_t saved = sigenter();
+	bool blocked = atomic_load(&gp->sigmask) & SIGBIT(s);
+	bool dfl = !blocked && sigs.act[s].fn == DFL && !sigignored(s), post = !dfl && (blocked || !sigignored(s));
+
+	if (post) {
+		sigpost(gp, info, false);
+		signag(gp);
+	}
+	sigleave(saved);
+	if (dfl)
+		sigdefault(s);
+	else if (post)
+		sigpoke(gp);
+}
+
+static void route(struct m *mp, const siginfo_t *info)
+{
+	int s = info->si_signo;
+	struct g *gp;
+
+	if (unlikely(sigtimerof(info, &gp))) {
+		if (gp != NULL)
+			routeto(gp, info);
+		return;
+	}
+	uint64_t saved = sigenter();
 	bool back = false, dfl = sigs.act[s].fn == DFL;
-	struct g *gp = pick(s);
+	gp = pick(s);
 
 	if (gp == NULL) {
 		/* StoreLoad with sigsetg(): either it sees the bit here and has us reopen, or we see its mask. */

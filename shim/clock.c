@@ -6,6 +6,7 @@
  * A thread's clock id is made as the kernel makes it, of the thread's id (which for a G is no kernel thread's).
  */
 #include "io.h"
+#include <signal.h>
 #include <sys/resource.h>
 
 enum { PERTHREAD = 6, KINDBITS = 7 }; /* CPUCLOCK_PERTHREAD | CPUCLOCK_SCHED; what is not the id */
@@ -52,21 +53,48 @@ EXPORT int pthread_getcpuclockid(pthread_t t, clockid_t *clk)
 	return 0;
 }
 
-/* A timer on the caller's own CPU time is the kernel's to watch: the G stays on its kernel thread from now on. */
+/*
+ * A timer on the caller's own CPU time is the kernel's to watch: the G stays on its kernel thread from now on. One that is to
+ * signal a G by its id (SIGEV_THREAD_ID) signals the process, and runtime/sigtimer.c knows whose it is.
+ */
 EXPORT int timer_create(clockid_t clk, struct sigevent *ev, timer_t *t)
 {
-	struct g *gp = clk == CLOCK_THREAD_CPUTIME_ID || clk < 0 ? clockof(clk) : NULL;
+	struct g *gp = clk == CLOCK_THREAD_CPUTIME_ID || clk < 0 ? clockof(clk) : NULL, *to = NULL;
+	struct sigevent mine;
+	int tid = 0;
 
-	if (gp == NULL)
+	if (poolstarted() && ev != NULL && ev->sigev_notify == SIGEV_THREAD_ID && (tid = ev->_sigev_un._tid) > 0)
+		to = gofid(tid);
+	if (gp == NULL && to == NULL)
 		return REAL(timer_create)(clk, ev, t);
-	if (gp != getg()) {
+	if (gp != NULL && gp != getg()) {
 		errno = ENOTSUP; /* nobody can bind another G */
 		return -1;
 	}
-	lockosthread();
-	int r = REAL(timer_create)(CLOCK_THREAD_CPUTIME_ID, ev, t);
-	if (r != 0)
+	int kernel = gp != NULL ? lockosthread() : 0;
+	if (to != NULL) {
+		mine = *ev;
+		mine.sigev_notify = gp != NULL && to == gp ? SIGEV_THREAD_ID : SIGEV_SIGNAL;
+		mine._sigev_un._tid = kernel;
+		ev = &mine;
+	}
+	int r = REAL(timer_create)(gp != NULL ? CLOCK_THREAD_CPUTIME_ID : clk, ev, t);
+	if (r == 0 && to != NULL && !gotimer((int)(intptr_t)*t, to, tid)) {
+		REAL(timer_delete)(*t);
+		errno = EAGAIN;
+		r = -1;
+	}
+	if (r != 0 && gp != NULL)
 		unlockosthread();
+	return r;
+}
+
+EXPORT int timer_delete(timer_t t)
+{
+	int r = REAL(timer_delete)(t);
+
+	if (r == 0 && (intptr_t)t >= 0 && gotimerknown((int)(intptr_t)t))
+		gotimergone((int)(intptr_t)t);
 	return r;
 }
 
