@@ -44,6 +44,7 @@ int32_t gomaxprocs;
 enum {
 	BACKLOG = 8,		   /* what pp->backlog is at first: 8 x ~10 us (recv + send) */
 	KICKTICKS = 2000000,	   /* cputicks, about 1 ms: kick sysmon no more often */
+	STALE = 50000,		   /* ns: pollstale() */
 	NEXTSTREAK = 64,	   /* runnext may win that often in a row */
 	HOGTURN = 20000000,	   /* cputicks, about 10 ms: then one that was preempted runs, whoever else waits */
 };
@@ -946,6 +947,19 @@ static struct g *pollnow(struct m *mp, int64_t delay)
 }
 
 /*
+ * Calls that block come back without end, so no queue is ever empty and the network would be looked at each 61 turns: once
+ * nobody has looked for some turns' time, do. nil: nothing is ready, or somebody looks.
+ */
+static struct g *pollstale(struct m *mp)
+{
+	uint64_t last = atomic_load(&sched.lastpoll);
+
+	if (last == 0 || !netpollany() || nanotime() - last < STALE)
+		return NULL;
+	return pollnow(mp, 0);
+}
+
+/*
  * The last M about to sleep polls for a while first, if that has paid of late: with few connections
  * the answer is often there sooner than a sleep and a wake-up would take.
  */
@@ -1036,6 +1050,8 @@ top:
 		if (gp != NULL)
 			return gp;
 	}
+	if (unlikely(atomic_load_explicit(&sched.backqsize, memory_order_relaxed) > 0) && (gp = pollstale(mp)) != NULL)
+		return gp;
 	if (unlikely(atomic_load_explicit(&sched.backqsize, memory_order_relaxed) > 0) && !pp->backlast) {
 		/* Every other turn at most, or callers would starve the rest. */
 		lock(&sched.lock);

@@ -4,8 +4,8 @@
  *
  * A P's queue is a ring of 256: the owner alone moves the tail and writes slots, anyone moves the
  * head by CAS. runnext is a single slot before it, for the G that was just readied: it runs next
- * on this P, which keeps a ping-pong pair on one CPU. The global queue is a list under sched.lock; before it come those
- * that are back from calls that blocked (backq), behind it those that were preempted (hogq).
+ * on this P, which keeps a ping-pong pair on one CPU. The global queue is a list under sched.lock; those that are
+ * back from calls that blocked (backq) have each other turn, behind both come those that were preempted (hogq).
  *
  * Ordering. The owner's release store of the tail publishes the slots; a thief acquires the tail,
  * copies the slots, and only its successful CAS of the head (release, so that the owner's acquire
@@ -229,17 +229,15 @@ void globrunqput(struct g *gp)
 }
 
 /*
- * One that is back from a call; else a fair share (at most max; 0: no limit) of the global queue: returns one, the rest go to
- * pp's ring.
+ * Takes a fair share (at most max; 0: no limit) of the global queue: returns one, the rest go to pp's ring. If it is
+ * empty: one that is back from a call. These had their turn before (findrunnable), and must not keep others waiting.
  */
 struct g *globrunqget(struct p *pp, int32_t max)
 {
 	int32_t n = sched.runq.n / gomaxprocs + 1;
 
-	if (sched.backq.n != 0)
-		return backrunqget();
 	if (sched.runq.n == 0)
-		return NULL;
+		return backrunqget();
 	if (n > sched.runq.n)
 		n = sched.runq.n;
 	if (max > 0 && n > max)
