@@ -317,13 +317,20 @@ static void stopm(struct m *mp)
 			return;
 		}
 	}
-	mput(mp);
-	unlock(&sched.lock);
-	notesleep(&mp->park);
-	setnow(nanotime());
-	noteclear(&mp->park);
-	if (mp->retired)
-		mexit(mp);
+	for (;;) {
+		mput(mp);
+		unlock(&sched.lock);
+		notesleep(&mp->park);
+		setnow(nanotime());
+		noteclear(&mp->park);
+		if (likely(!mp->retired))
+			break;
+		if (!uringworks(atomic_load(&mp->procid)))
+			mexit(mp);
+		lock(&sched.lock);
+		mp->retired = false;
+		mp->forked = true; /* for good: back to the idle */
+	}
 	acquirep(mp, mp->nextp);
 	mp->nextp = NULL;
 }

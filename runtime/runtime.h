@@ -171,7 +171,7 @@ struct m {
 	struct g *dyingg;	/* on mdead: is dead when this thread is. robust.c */
 	struct g *lockedg;	/* the G that is bound to it, and the only one it runs; nil: any */
 	_Atomic bool preemptsent; /* SIGPREEMPT is on its way; sysmon sets, the handler clears */
-	bool forked;		/* has living children, perhaps: must not end */
+	bool forked;		/* has living children, perhaps, or workers of io_uring: must not end */
 	bool retired;		/* off the idle list, to end. Written before notewakeup(&park) */
 	uint64_t sigmask;	/* what the kernel has for this thread */
 	_Atomic bool polls;	/* asleep in the netpoller, with all signals blocked whatever sigmask says */
@@ -690,6 +690,9 @@ void asidefork(void);
 bool asleep(struct m *mp, uint64_t key, uint64_t now);
 /* fn(arg) by a thread with descriptors of its own. Waits for it; not under a lock. any thread of a pool */
 void aside(void (*fn)(void *), void *arg);
+
+/* ---- uring.c ------------------------------------------------------------------------------------- */
+bool uringworks(int tid); /* has this kernel thread had work for io_uring? not under a lock */
 
 /* ---- signal.c sigqueue.c sigmask.c: the model is at the top of signal.c ----------------------------- */
 #define SIGBIT(s) ((uint64_t)1 << ((s) - 1))
