@@ -295,7 +295,7 @@ class Program(Daemon):
                      for i in range(64)]
         await asyncio.sleep(0.5)
         idle = [await self.sql() for _ in range(50)]
-        return idle, self.jobs
+        return [(c.reader, c.writer) for c in idle]
 
     async def rate(self):
         await self.prepare()
