@@ -113,11 +113,15 @@ int gogetaffinity(struct g *gp, size_t size, void *set)
 	return n;
 }
 
-/* A new G, known to nobody yet. */
+/* A new G, known to nobody yet. 0, or why the kernel would not have it */
 int goinheritaffinity(struct g *gp, size_t size, const void *set)
 {
+	int err = valid(size, set);
+
+	if (err != 0)
+		return err;
 	lock(&wishlock);
-	int err = keep(gp, size, set);
+	err = keep(gp, size, set);
 	unlock(&wishlock);
 	return err;
 }

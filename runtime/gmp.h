@@ -63,6 +63,7 @@ struct newattr {
 	void *stackaddr;  /* lowest byte of the caller's own stack, or nil */
 	bool detached;
 	bool hasmask;
+	bool explicitsched; /* policy and priority are the attribute's own */
 	const void *affinity; /* the CPUs it is to be bound to, or nil */
 	size_t affsize;
 	sigset_t mask; /* the new G's signal mask, if hasmask */
@@ -113,7 +114,7 @@ void gosched(void); /* sched_yield: to the back of the queue (parks) */
 struct ginfo {
 	void *stackaddr;
 	size_t stacksize, guardsize;
-	bool detached, ismain;
+	bool detached, explicitsched, ismain;
 	int tid;
 };
 void goinfo(struct g *gp, struct ginfo *out);

@@ -124,8 +124,10 @@ void gfput(struct m *mp, struct g *gp)
 
 	if (gp->ismain)
 		return;
-	if (gp->userstack && gp->area != NULL)
+	if (gp->userstack && gp->area != NULL) {
+		*(int *)((char *)gp->tcb + tlslayout.tid) = -1; /* as libc marks what was joined: nobody waits for it */
 		stackfree(gp); /* the caller's stack must not be used again */
+	}
 	if (pp == NULL) {
 		gfputglobal(gp);
 		return;
@@ -169,6 +171,63 @@ static int tlsslow(struct g *gp, bool made, struct m **mp)
 	return err;
 }
 
+/* The first of a list that has a stack, taken off it. */
+static struct g *takewitharea(struct g **list)
+{
+	for (; *list != NULL; list = &(*list)->schedlink) {
+		struct g *gp = *list;
+		if (gp->area == NULL)
+			continue;
+		*list = gp->schedlink;
+		return gp;
+	}
+	return NULL;
+}
+
+/* A dead G with a stack, wherever nobody else uses the list: mp's P, the global ones, idle Ps. For when memory is short. */
+static struct g *gfwitharea(struct m *mp)
+{
+	struct g *gp = NULL;
+
+	if (mp != NULL && mp->p != NULL && (gp = takewitharea(&mp->p->gfree)) != NULL) {
+		mp->p->gfreecnt--;
+		return gp;
+	}
+	lock(&sched.gflock);
+	if ((gp = takewitharea(&sched.gfree)) != NULL)
+		gfreetaken();
+	else
+		gp = takewitharea(&sched.gcold);
+	unlock(&sched.gflock);
+	if (gp != NULL)
+		return gp;
+	lock(&sched.lock);
+	for (struct p *pp = sched.pidle; pp != NULL && gp == NULL; pp = pp->link)
+		if ((gp = takewitharea(&pp->gfree)) != NULL)
+			pp->gfreecnt--;
+	unlock(&sched.lock);
+	return gp;
+}
+
+/* Stack and TLS for gp, those it has if they fit. 0, -EAGAIN or -ENOMEM: it has none. */
+static int shell(struct g *gp, const struct newattr *attr, struct m **mp)
+{
+	if (gp->area != NULL && !stackfits(gp, attr->stacksize, attr->guardsize, attr->stackaddr))
+		stackfree(gp);
+	if (gp->area != NULL) {
+		stackset(gp, attr->stacksize, attr->guardsize, attr->stackaddr);
+		if (likely(tlsquick()))
+			tlsreset(gp);
+		else
+			tlsslow(gp, true, mp);
+		return 0;
+	}
+	int err = stackalloc(gp, attr->stacksize, attr->guardsize, attr->stackaddr);
+	if (err == 0 && (err = tlsslow(gp, false, mp)) != 0)
+		stackfree(gp);
+	return err;
+}
+
 int newproc(const struct newattr *attr, void *(*fn)(void *), void *arg, uintptr_t *thread)
 {
 	struct g *self = getg();
@@ -180,23 +239,11 @@ int newproc(const struct newattr *attr, void *(*fn)(void *), void *arg, uintptr_
 		err = -EAGAIN;
 		goto out;
 	}
-	if (gp->area != NULL &&
-	    !stackfits(gp, attr->stacksize, attr->guardsize, attr->stackaddr))
-		stackfree(gp);
-	if (gp->area == NULL) {
-		err = stackalloc(gp, attr->stacksize, attr->guardsize, attr->stackaddr);
-		if (err == 0 && (err = tlsslow(gp, false, &mp)) != 0)
-			stackfree(gp);
-		if (err != 0) {
-			gfput(mp, gp);
+	while ((err = shell(gp, attr, &mp)) != 0) { /* no room: is there a dead G that has some? */
+		struct g *dead = gfwitharea(mp);
+		gfputglobal(gp);
+		if ((gp = dead) == NULL)
 			goto out;
-		}
-	} else {
-		stackset(gp, attr->stacksize, attr->guardsize, attr->stackaddr);
-		if (likely(tlsquick()))
-			tlsreset(gp);
-		else
-			tlsslow(gp, true, &mp);
 	}
 	gp->fn = fn;
 	gp->arg = arg;
@@ -205,9 +252,13 @@ int newproc(const struct newattr *attr, void *(*fn)(void *), void *arg, uintptr_
 	gp->robustleft = false;
 	atomic_store_explicit(&gp->cputime, 0, memory_order_relaxed);
 	atomic_store(&gp->wish, 0);
-	if (unlikely(attr->affinity != NULL))
-		goinheritaffinity(gp, attr->affsize, attr->affinity);
+	if (unlikely(attr->affinity != NULL) &&
+	    (err = goinheritaffinity(gp, attr->affsize, attr->affinity)) != 0) {
+		gfput(mp, gp);
+		goto out;
+	}
 	gp->detached = attr->detached;
+	gp->explicitsched = attr->explicitsched;
 	if (self != NULL) /* inherited, as the kernel's comm is */
 		memcpy(gp->name, self->name, sizeof(gp->name));
 	else
@@ -331,6 +382,7 @@ void goinfo(struct g *gp, struct ginfo *out)
 	out->stackaddr = gp->userstack || gp->area == NULL ? gp->stack.lo : stackend(gp) - out->stacksize;
 	out->guardsize = gp->guardsize;
 	out->detached = atomic_load(&gp->joinstate) == Detached;
+	out->explicitsched = gp->explicitsched;
 	out->ismain = gp->ismain;
 	out->tid = gp->tid;
 }

@@ -126,6 +126,7 @@ struct g {
 	_Atomic uint64_t cputime; /* ns, up to its last stop, if sched.cputimes; its M writes. cputime.c */
 	uint32_t nlocked;   /* owner: lockosthread() less unlockosthread() */
 	int kernelid;	    /* owner: that of the M it is bound to for the sake of mutexes, or 0. robust.c */
+	bool explicitsched; /* so said its attributes: told back */
 	bool robustleft;    /* its M must end before it is dead */
 
 	/* signals; sigs.lock guards what is not said to be the owner's. Sets have bit sig-1 */

@@ -48,6 +48,8 @@ static void takeattr(struct newattr *na, const pthread_attr_t *attr, cpu_set_t *
 	}
 	if (pthread_attr_getsigmask_np(attr, &na->mask) == 0)
 		na->hasmask = true;
+	int inherit;
+	na->explicitsched = pthread_attr_getinheritsched(attr, &inherit) == 0 && inherit == PTHREAD_EXPLICIT_SCHED;
 	/* All CPUs, if none were set. */
 	CPU_ZERO(cpus);
 	if (pthread_attr_getaffinity_np(attr, sizeof(*cpus), cpus) == 0 && CPU_COUNT(cpus) != 0 &&
@@ -57,37 +59,50 @@ static void takeattr(struct newattr *na, const pthread_attr_t *attr, cpu_set_t *
 	}
 }
 
-static struct newattr defaults = {.guardsize = 4096};
+/* pthread_setattr_default_np() has been called: no attributes are not the same as new ones any more. */
+static _Atomic bool defaultset;
 
 EXPORT int pthread_setattr_default_np(const pthread_attr_t *attr)
 {
 	int err = REAL(pthread_setattr_default_np)(attr);
-	pthread_attr_t now;
 
-	/* Read back: libc fills in what attr leaves open. */
-	if (err == 0 && (err = pthread_getattr_default_np(&now)) == 0) {
-		pthread_attr_getstacksize(&now, &defaults.stacksize);
-		pthread_attr_getguardsize(&now, &defaults.guardsize);
-		pthread_attr_destroy(&now);
-	}
+	if (err == 0)
+		atomic_store(&defaultset, true);
 	return err;
+}
+
+static int create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
+{
+	struct newattr na = {.guardsize = 4096};
+	cpu_set_t cpus;
+
+	if ((attr != NULL && wantskernel(attr)) || ownsthread())
+		return REAL(pthread_create)(thread, attr, fn, arg);
+	if (attr != NULL)
+		takeattr(&na, attr, &cpus);
+	/* No room: those that are about to end give theirs back, but they do not run while we ask again and again. */
+	int err, tries = 0;
+	while ((err = newproc(&na, fn, arg, (uintptr_t *)thread)) != 0 && err != -EINVAL && tries++ < 3 && getg() != NULL)
+		gosched();
+	return -err;
 }
 
 EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
 {
-	struct newattr na = defaults;
-	cpu_set_t cpus;
+	pthread_attr_t now;
 	int err;
 
 	if (schedinit() != 0)
 		return REAL(pthread_create)(thread, attr, fn, arg);
 	syscallstart();
-	if ((attr != NULL && wantskernel(attr)) || ownsthread())
-		return REAL(pthread_create)(thread, attr, fn, arg);
-	if (attr != NULL)
-		takeattr(&na, attr, &cpus);
-	err = newproc(&na, fn, arg, (uintptr_t *)thread);
-	return -err;
+	if (likely(attr != NULL || !atomic_load(&defaultset)))
+		return create(thread, attr, fn, arg);
+	err = pthread_getattr_default_np(&now);
+	if (err == 0) {
+		err = create(thread, &now, fn, arg);
+		pthread_attr_destroy(&now);
+	}
+	return err;
 }
 
 static int join(struct g *gp, void **retval, uint64_t deadline)
@@ -199,8 +214,10 @@ EXPORT void pthread_exit(void *retval)
 EXPORT int pthread_getattr_np(pthread_t t, pthread_attr_t *attr)
 {
 	struct g *gp = gofthread(t);
+	struct sched_param param;
 	struct ginfo gi;
-	int err;
+	cpu_set_t cpus;
+	int err, n;
 
 	if (gp == NULL || (goinfo(gp, &gi), gi.ismain))
 		return REAL(pthread_getattr_np)(t, attr);
@@ -212,13 +229,17 @@ EXPORT int pthread_getattr_np(pthread_t t, pthread_attr_t *attr)
 	if (err == 0)
 		err = pthread_attr_setdetachstate(attr, gi.detached ? PTHREAD_CREATE_DETACHED
 								    : PTHREAD_CREATE_JOINABLE);
-	struct sched_param param;
+	if (err == 0)
+		err = pthread_attr_setinheritsched(attr, gi.explicitsched ? PTHREAD_EXPLICIT_SCHED
+									  : PTHREAD_INHERIT_SCHED);
 	int policy, prio;
 	if (err == 0 && gogetsched(gp, &policy, &prio) == 0 && prio != 0) {
 		param.sched_priority = prio;
 		pthread_attr_setschedpolicy(attr, policy);
 		pthread_attr_setschedparam(attr, &param);
 	}
+	if (err == 0 && (n = gogetaffinity(gp, sizeof(cpus), &cpus)) > 0)
+		err = pthread_attr_setaffinity_np(attr, (size_t)n, &cpus);
 	return err;
 }
 

@@ -10,6 +10,11 @@ EXPORT int pthread_getschedparam(pthread_t t, int *policy, struct sched_param *p
 {
 	struct g *gp = gofthread(t);
 
+	/* A thread of libc's that a G made: it copied the policy from where libc keeps main's, and believes that. */
+	if (gp == NULL && poolstarted() && t == pthread_self()) {
+		*policy = REAL(sched_getscheduler)(0);
+		return REAL(sched_getparam)(0, param) == 0 ? 0 : errno;
+	}
 	if (gp == NULL)
 		return REAL(pthread_getschedparam)(t, policy, param);
 	int p, prio, err = gogetsched(gp, &p, &prio);
