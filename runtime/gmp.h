@@ -107,6 +107,9 @@ void kernelidend(void);
 bool haskernelid(void); /* the calling G has done so before */
 /* libc's struct robust_list_head of the calling thread; nil: cannot be found. any thread */
 void *gorobust(void);
+/* set_robust_list(2), get_robust_list(2) of the calling G. 0 or -EINVAL; the head */
+int gosetrobust(void *head, size_t len);
+void *gogetrobust(void);
 /* The kernel thread of the caller has a child now that may ask for a signal at its end: it is kept. */
 void goforked(void);
 void gosched(void); /* sched_yield: to the back of the queue (parks) */

@@ -250,6 +250,7 @@ int newproc(const struct newattr *attr, void *(*fn)(void *), void *arg, uintptr_
 	gp->retval = NULL;
 	gp->kernelid = 0;
 	gp->robustleft = false;
+	gp->robustown = NULL;
 	atomic_store_explicit(&gp->cputime, 0, memory_order_relaxed);
 	atomic_store(&gp->wish, 0);
 	if (unlikely(attr->affinity != NULL) &&

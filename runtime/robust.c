@@ -94,8 +94,55 @@ static bool letgo(_Atomic uint32_t *word, uint32_t kind, uint32_t mine, bool sta
 	return true;
 }
 
+/* A list which the program gave to the kernel itself, by syscall(): words as gettid() says, of any kind. */
+int gosetrobust(void *head, size_t len)
+{
+	struct g *gp = getg();
+
+	if (len != sizeof(struct head))
+		return -EINVAL;
+	gp->robustown = head != headof(gp) ? head : NULL;
+	if (gp->kernelid != 0)
+		SC2(SYS_set_robust_list, head, len);
+	return 0;
+}
+
+void *gogetrobust(void)
+{
+	struct g *gp = getg();
+
+	return gp->robustown != NULL ? gp->robustown : headof(gp);
+}
+
+static void robustown(struct g *gp)
+{
+	struct head h;
+	uintptr_t at, next;
+
+	if (!peek((uintptr_t)gp->robustown, &h, sizeof h))
+		return;
+	at = h.list;
+	for (int n = 0; n < ROBUST_LIST_LIMIT && (at & ~(uintptr_t)1) != (uintptr_t)gp->robustown; n++) {
+		uintptr_t node = at & ~(uintptr_t)1;
+		uint32_t v;
+		if (!peek(node, &next, sizeof next) || !peek(node + (uintptr_t)h.offset, &v, sizeof v))
+			break;
+		if (node != (h.pending & ~(uintptr_t)1))
+			letgo((_Atomic uint32_t *)(node + (uintptr_t)h.offset), at & 1 ? PI : 0,
+			      (uint32_t)gp->tid, true);
+		at = next;
+	}
+	uint32_t v;
+	if (h.pending != 0 && peek((h.pending & ~(uintptr_t)1) + (uintptr_t)h.offset, &v, sizeof v))
+		letgo((_Atomic uint32_t *)((h.pending & ~(uintptr_t)1) + (uintptr_t)h.offset), 0,
+		      (uint32_t)gp->tid, true);
+}
+
 void robustexit(struct g *gp)
 {
+	if (unlikely(gp->robustown != NULL))
+		robustown(gp);
+
 	struct head *h = headof(gp);
 	const uintptr_t end = h ? (uintptr_t)&h->list : 0;
 	uintptr_t at,

@@ -127,6 +127,7 @@ struct g {
 	uint32_t nlocked;   /* owner: lockosthread() less unlockosthread() */
 	int kernelid;	    /* owner: that of the M it is bound to for the sake of mutexes, or 0. robust.c */
 	bool explicitsched; /* so said its attributes: told back */
+	void *robustown;    /* owner: the list it gave to the kernel by syscall(), or nil. robust.c */
 	bool robustleft;    /* its M must end before it is dead */
 
 	/* signals; sigs.lock guards what is not said to be the owner's. Sets have bit sig-1 */

@@ -362,6 +362,7 @@ void forkchild(void)
 		gp->lockedm = NULL; /* what was bound to its thread is this process's only thread now */
 		gp->nlocked = 0;
 		gp->kernelid = 0;
+		gp->robustown = NULL; /* nor has the child a list in the kernel */
 		gp->owns = false;
 		gp->timer.pp = NULL;
 		atomic_store(&gp->timer.when, 0);

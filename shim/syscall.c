@@ -210,7 +210,6 @@ static bool ofthread(long n, long *a, long *b)
 	case SYS_keyctl:
 	case SYS_ptrace:
 	case SYS_set_mempolicy:
-	case SYS_set_robust_list:
 	case SYS_arch_prctl:
 	case SYS_iopl:
 	case SYS_ioperm:
@@ -308,6 +307,7 @@ long gosyscall(long n, long a, long b, long c, long d, long e, long f)
 {
 	struct g *gp;
 	pid_t pid;
+	int err;
 
 	/* A vfork's child: nothing of its parent's must be touched. */
 	if (unlikely(runtime_vforked != NULL))
@@ -416,7 +416,7 @@ long gosyscall(long n, long a, long b, long c, long d, long e, long f)
 		if (getg() == NULL || d != 8)
 			break;
 		uint64_t old;
-		int err = gosigmask((int)a, (const uint64_t *)b, &old);
+		err = gosigmask((int)a, (const uint64_t *)b, &old);
 		if (err == 0 && c != 0)
 			*(uint64_t *)c = old;
 		return ret_errno(err);
@@ -483,11 +483,22 @@ long gosyscall(long n, long a, long b, long c, long d, long e, long f)
 			break;
 		return gettid(); /* the word which libc's join waits for is not the program's to
 				    move */
+	case SYS_set_robust_list:
+		if (getg() == NULL)
+			break;
+		return ret_errno(gosetrobust((void *)a, (size_t)b));
+	case SYS_get_robust_list:
+		if (getg() == NULL || !tome(a))
+			break;
+		a = 0;
+		err = (int)SC3(SYS_get_robust_list, 0, b, c); /* or EFAULT */
+		if (err == 0)
+			*(void **)b = gogetrobust();
+		return ret_errno(err);
 	case SYS_sched_getaffinity:
 	case SYS_sched_getscheduler:
 	case SYS_sched_getparam:
 	case SYS_sched_getattr:
-	case SYS_get_robust_list:
 		if (tome(a))
 			a = 0;
 		break;
