@@ -9,6 +9,7 @@
  * If something that we need is not there, threads stay the kernel's: schedinit() says why, once, with GMP_VERBOSE.
  */
 #include "runtime.h"
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -144,10 +145,11 @@ int schedinit(void)
 {
 	static int failed;
 	uint64_t all = ALLSIGS, mask;
-	int err = 0;
+	int err = 0, e;
 
 	if (likely(atomic_load_explicit(&sched.started, memory_order_acquire)))
 		return 0;
+	e = errno; /* the start asks libc and ld.so many things, not all of which they know */
 	/* A handler would find the pool half made, and might fork. */
 	SC4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, 8);
 	lock(&startlock);
@@ -162,6 +164,7 @@ int schedinit(void)
 	} else {
 		SC4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
 	}
+	errno = e;
 	return err;
 }
 

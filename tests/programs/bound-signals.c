@@ -82,14 +82,13 @@ static void interrupted(long kind)
 		pthread_t t = start(waits, (void *)kind);
 		int before = handled;
 		settle();
-		if (how == 2 &&
-		    (kind == FLOCK ||
-		     kind == SEMOP)) /* no cancellation points: who is cancelled waits on */
-			OK(pthread_kill(t, SIGUSR1));
-		else if (how == 2)
+		/* No cancellation points: who is cancelled there waits on. */
+		bool cancels = how == 2 && kind != FLOCK && kind != SEMOP;
+		int sig = how == 1 ? SIGUSR2 : SIGUSR1;
+		if (cancels)
 			OK(pthread_cancel(t));
 		else
-			OK(pthread_kill(t, how == 0 ? SIGUSR1 : SIGUSR2));
+			OK(pthread_kill(t, sig));
 		while (how < 2 && handled == before)
 			settle();
 		/* Restarted: it goes on to wait. */
@@ -97,9 +96,15 @@ static void interrupted(long kind)
 					    kind == WAITPID || kind == WAITID);
 		if (waitson) {
 			settle();
-			OK(pthread_kill(t, SIGUSR1));
+			MUST(pthread_tryjoin_np(t, &r) == EBUSY);
+			sig = SIGUSR1;
 		}
-		OK(pthread_join(t, &r));
+		/* Again and again: under load it may not have come to its call when the first one came. */
+		while (pthread_tryjoin_np(t, &r) == EBUSY) {
+			if (!cancels)
+				OK(pthread_kill(t, sig));
+			settle();
+		}
 		say("%s, %s: %s", names[kind],
 		    how == 0   ? "handler"
 		    : how == 1 ? "SA_RESTART"

@@ -9,7 +9,7 @@
 
 enum { PAIRS = 6, ROUNDS = 400 };
 
-static atomic_int alarms;
+static atomic_int alarms, counted;
 static volatile int stop;
 static sem_t ticks;
 
@@ -85,15 +85,12 @@ static void *makes(void *arg)
 
 static void *counts(void *arg)
 {
-	long n = 0;
-
 	for (;;) {
 		MUST(sem_wait(&ticks) == 0);
 		if (stop)
 			break;
-		n++;
+		counted++;
 	}
-	MUST(n > 0);
 	return arg;
 }
 
@@ -120,7 +117,7 @@ int main(void)
 		finish(a[i]);
 		finish(e[i]);
 	}
-	while (alarms < 50)
+	while (alarms < 50 || counted == 0) /* a CPU for the counter is the kernel's to give */
 		usleep(1000);
 	MUST(setitimer(ITIMER_REAL, &off, NULL) == 0 && setitimer(ITIMER_PROF, &off, NULL) == 0);
 	stop = 1;
