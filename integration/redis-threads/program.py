@@ -8,4 +8,5 @@ from programs import program
 
 class Program(program("redis")):
     model = "event loop, 4 for sockets, 3 for files"
+    spare = 5                       # those that spin meet those that wait in epoll
     threads_option = ("--io-threads", "4", "--io-threads-do-reads", "yes")
