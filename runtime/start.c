@@ -191,7 +191,7 @@ static void forklock(void)
 	tlsdlforkbegin(forker());
 	stacklock();
 	siglockfork();
-	runtime_forking = (int32_t)SC0(SYS_getpid);
+	runtime_forking = atomic_load(&sched.started) ? sched.pid : 0;
 }
 
 static void forkunlock(void)

@@ -158,7 +158,10 @@ static void mapline(const char *s, const char *end)
 	size_t n = (size_t)(end - base) < sizeof(file) - 1 ? (size_t)(end - base) : sizeof(file) - 1;
 	if (path == end)
 		return;
-	if (offset == 0) {
+	/* Pages that deep.c has put in the place of a file's are part of that file. */
+	static const char patched[] = "memfd:gmp-deep";
+	bool copy = (size_t)(end - base) >= sizeof(patched) - 1 && strncmp(base, patched, sizeof(patched) - 1) == 0;
+	if (offset == 0 && !copy) {
 		first = lo;
 		memcpy(file, base, n);
 		file[n] = 0;
@@ -169,7 +172,7 @@ static void mapline(const char *s, const char *end)
 			names[nnames++] = 0;
 		}
 	}
-	if (!exec || nmodules == MAXMODULES || strncmp(file, base, n) != 0)
+	if (!exec || nmodules == MAXMODULES || (!copy && strncmp(file, base, n) != 0))
 		return;
 	struct module *m = &modules[nmodules++];
 	*m = (struct module){.start = lo, .end = hi, .base = first, .path = whole};

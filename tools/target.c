@@ -110,6 +110,14 @@ void readmaps(struct target *t)
 		m.write = perms[1] == 'w';
 		line[strcspn(line, "\n")] = 0;
 		m.path = strdup(end ? line + end : "");
+		/* Pages that the library has put in the place of a file's (runtime/deep.c) are part of that file. */
+		const struct map *before = t->nmaps != 0 ? &t->maps[t->nmaps - 1] : NULL;
+		if (before != NULL && before->end == m.start && strncmp(m.path, "/memfd:gmp-deep", 15) == 0) {
+			free(m.path);
+			m.path = strdup(before->path);
+			m.inode = before->inode;
+			m.offset = before->offset + (before->end - before->start);
+		}
 		if (t->nmaps == room)
 			t->maps =
 			    xrealloc(t->maps, (room = room ? room * 2 : 256) * sizeof(*t->maps));
