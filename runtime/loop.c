@@ -10,7 +10,7 @@
  * waits in its own set, in the kernel, if its M would have nothing else to do. The P is given up
  * first, and the set is taken out of the netpoller's: its events would wake that one too.
  *
- * Bounds: MOST loops at a time, so that the number of Ms stays what it is said to be; CAP at a
+ * Bounds: one loop in four Ps at a time, so that the number of Ms stays what it is said to be; CAP at a
  * time, then the loop is no busy one and parks. A G that comes to wait for the same set has it
  * registered again; both are then woken, which costs but does no harm.
  *
@@ -29,8 +29,7 @@ enum {
 	HOT = 4,
 	HOTMOST = 16,
 	SHORT = 4000000 /* cputicks, about 2 ms */,
-	CAP = 10000000 /* ns */,
-	MOST = 2
+	CAP = 10000000 /* ns */
 };
 
 void loopwaited(struct polldesc *pd, int64_t ticks)
@@ -61,7 +60,7 @@ int loopwait(struct polldesc *pd, uint32_t gen, struct epoll_event *ev, int n, u
 
 	if (gp->loophot < HOT || gp->loopfd != pd->fd ||
 	    atomic_load_explicit(&cannot, memory_order_relaxed) ||
-	    atomic_load_explicit(&sched.nloops, memory_order_relaxed) >= MOST ||
+	    atomic_load_explicit(&sched.nloops, memory_order_relaxed) >= (gomaxprocs + 3) / 4 ||
 	    atomic_load_explicit(&sched.nblocking, memory_order_relaxed) >=
 		debug.maxm - 1 - gomaxprocs || /* gomayblock() */
 	    !alone(pd, gen))
