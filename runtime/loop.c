@@ -14,6 +14,9 @@
  * time, then the loop is no busy one and parks. A G that comes to wait for the same set has it
  * registered again; both are then woken, which costs but does no harm.
  *
+ * With several busy loops all park: an M that goes from one to the next serves them for less than one M for each, which
+ * would have to be woken.
+ *
  * Nothing is lost when the set is taken out: it is put in again before anybody parks for it, and
  * epoll then tells at once if something is ready in it.
  *
@@ -44,6 +47,22 @@ void loopwaited(struct polldesc *pd, int64_t ticks)
 	}
 }
 
+/* Is another loop busy too? A guess, by who waited last: no lock. */
+static bool crowded(struct g *gp)
+{
+	static _Atomic uint64_t last;
+	static _Atomic int64_t when, shared;
+	int64_t now = cputicks();
+
+	if (atomic_load_explicit(&last, memory_order_relaxed) != gp->goid) {
+		if (now - atomic_load_explicit(&when, memory_order_relaxed) < SHORT)
+			atomic_store_explicit(&shared, now, memory_order_relaxed);
+		atomic_store_explicit(&last, gp->goid, memory_order_relaxed);
+	}
+	atomic_store_explicit(&when, now, memory_order_relaxed);
+	return now - atomic_load_explicit(&shared, memory_order_relaxed) < 4 * SHORT;
+}
+
 static bool alone(struct polldesc *pd, uint32_t gen)
 {
 	if (unlikely((atomic_load_explicit(&pd->nwait[PD_READ], memory_order_relaxed) |
@@ -58,7 +77,7 @@ int loopwait(struct polldesc *pd, uint32_t gen, struct epoll_event *ev, int n, u
 	struct g *gp = getg();
 	struct timespec ts = {0, CAP};
 
-	if (gp->loophot < HOT || gp->loopfd != pd->fd ||
+	if (gp->loophot < HOT || gp->loopfd != pd->fd || crowded(gp) ||
 	    atomic_load_explicit(&cannot, memory_order_relaxed) ||
 	    atomic_load_explicit(&sched.nloops, memory_order_relaxed) >= (gomaxprocs + 3) / 4 ||
 	    atomic_load_explicit(&sched.nblocking, memory_order_relaxed) >=
