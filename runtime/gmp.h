@@ -110,8 +110,11 @@ void *gorobust(void);
 /* set_robust_list(2), get_robust_list(2) of the calling G. 0 or -EINVAL; the head */
 int gosetrobust(void *head, size_t len);
 void *gogetrobust(void);
-/* The kernel thread of the caller has a child now that may ask for a signal at its end: it is kept. */
-void goforked(void);
+/*
+ * In a marked call, before it makes a child: that may ask for a signal at the end of its parent's kernel thread
+ * (PR_SET_PDEATHSIG), so this one is kept.
+ */
+void gospawns(void);
 void gosched(void); /* sched_yield: to the back of the queue (parks) */
 
 struct ginfo {

@@ -328,6 +328,7 @@ void sigtrampoline(int s, siginfo_t *info, void *ctx)
 struct g *vforkenter(void)
 {
 	entersyscallblock();
+	gospawns();
 	return getg();
 }
 
@@ -336,5 +337,4 @@ void vforkleave(struct g *gp)
 	if (gp == NULL)
 		return;
 	exitsyscall();
-	goforked();
 }

@@ -285,14 +285,12 @@ void goexecfailed(void)
 	enterforeign();
 }
 
-void goforked(void)
+void gospawns(void)
 {
 	struct g *gp = getg();
 
-	if (gp == NULL)
-		return;
-	exitforeign()->forked = true;
-	enterforeign();
+	if (gp != NULL)
+		gp->m->forked = true; /* its own word; the M is ours as long as the call lasts */
 }
 
 static void forget(struct g *gp, void *arg)

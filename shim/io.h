@@ -169,6 +169,16 @@ enum {
 };
 bool nap(struct nap *n, uint64_t deadline, unsigned kind);
 
+/* The same, for what makes a child process. */
+#define SPAWNS(expr)                          \
+	({                                    \
+		entersyscallblock();          \
+		gospawns();                   \
+		__typeof__(expr) r_ = (expr); \
+		LEAVECALL();                  \
+		r_;                           \
+	})
+
 /* fcntl(F_SETLKW), fcntl(F_OFD_SETLKW). ipc.c */
 int waitsetlk(int (*real)(int, int, ...), int fd, int cmd, void *arg);
 

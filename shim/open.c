@@ -219,7 +219,7 @@ EXPORT int shm_open(const char *name, int flags, mode_t mode)
 /* A pipe, whose other end a process has. */
 EXPORT FILE *popen(const char *cmd, const char *mode)
 {
-	FILE *f = MARKEDBLOCK(REAL(popen)(cmd, mode));
+	FILE *f = SPAWNS(REAL(popen)(cmd, mode));
 
 	if (f != NULL && poolstarted())
 		fdopened(fileno(f), FD_PIPE, false, true);

@@ -117,6 +117,7 @@ EXPORT int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
 #define STAYING(expr)                                          \
 	({                                                     \
 		entersyscallblock();                           \
+		gospawns();                                    \
 		bool was_ = runtime_stays;                     \
 		runtime_stays = true;                          \
 		__typeof__(expr) r_ = (expr);                  \
