@@ -5,7 +5,7 @@
  * sysmon asks once a second. What counts is the low-water mark since it asked last: so many were not needed once
  * in that time.
  *
- *   Ms   of the idle ones beyond gomaxprocs + 1, half end each second.
+ *   Ms   of the idle ones beyond gomaxprocs, half end each second.
  *   Gs   once more dead Gs are on the global free list than threads live, for two seconds: a G of the
  *        runtime's own takes them in small batches, drops their stacks' pages and gives libc's malloc cache
  *        back (through a short-lived real thread: tlsreap), and puts the shells on sched.gcold, from where they
@@ -92,7 +92,7 @@ bool giveback(uint64_t now)
 {
 	static uint64_t next;
 	static int rounds, wedged; /* idle Ms that may not end */
-	int32_t keep = gomaxprocs + 1, low;
+	int32_t keep = gomaxprocs, low;
 
 	if (now >= next) {
 		next = now + SECOND;
