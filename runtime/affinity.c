@@ -77,12 +77,19 @@ int gosetaffinity(struct g *gp, size_t size, const void *set)
 	else if ((err = valid(size, set)) == 0)
 		err = keep(gp, size, set);
 	unlock(&wishlock);
-	struct m *mp = __atomic_load_n(&gp->m, __ATOMIC_RELAXED);
-	if (tid == 0 && err == 0 && mp != NULL)
-		preemptone(mp);
+	if (tid == 0 && err == 0)
+		wishtell(gp);
 	if (self != NULL)
 		enterforeign();
 	return err;
+}
+
+void wishtell(struct g *gp)
+{
+	struct m *mp = __atomic_load_n(&gp->m, __ATOMIC_RELAXED);
+
+	if (mp != NULL)
+		preemptone(mp);
 }
 
 /* The calling G's wishes come true: what it is told is to hold. */

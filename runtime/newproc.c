@@ -106,13 +106,23 @@ static void gfputglobal(struct g *gp)
 	unlock(&sched.gflock);
 }
 
-void gfpurge(struct p *pp)
+/* Not gflock inside sched.lock: a fork holds gflock for as long as libc likes, and all Ms want the other. */
+void gfpurge(void)
 {
-	struct g *gp;
+	struct g *dead = NULL, *gp;
 
-	while ((gp = pp->gfree) != NULL) {
-		pp->gfree = gp->schedlink;
-		pp->gfreecnt--;
+	lock(&sched.lock);
+	for (struct p *pp = sched.pidle; pp != NULL; pp = pp->link) {
+		while ((gp = pp->gfree) != NULL) {
+			pp->gfree = gp->schedlink;
+			pp->gfreecnt--;
+			gp->schedlink = dead;
+			dead = gp;
+		}
+	}
+	unlock(&sched.lock);
+	while ((gp = dead) != NULL) {
+		dead = gp->schedlink;
 		gfputglobal(gp);
 	}
 }

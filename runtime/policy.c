@@ -102,9 +102,8 @@ int gosetsched(struct g *gp, int policy, int prio)
 			atomic_fetch_or(&gp->wish, WISH_POLICY);
 	}
 	unlock(&wishlock);
-	struct m *mp = __atomic_load_n(&gp->m, __ATOMIC_RELAXED);
-	if (tid == 0 && err == 0 && mp != NULL)
-		preemptone(mp);
+	if (tid == 0 && err == 0)
+		wishtell(gp);
 	if (self != NULL)
 		enterforeign();
 	return err;

@@ -581,7 +581,7 @@ struct g *galloc(void); /* a struct g never used before, known to foreachg */
 struct g *gfget(struct m *mp);
 void gdestroy(struct m *mp, struct g *gp);
 void gfput(struct m *mp, struct g *gp);
-void gfpurge(struct p *pp); /* the dead Gs of an idle P go to the global list; sched.lock held */
+void gfpurge(void); /* the dead Gs of idle Ps go to the global list */
 void foreachg(void (*fn)(struct g *, void *), void *arg); /* every G ever made */
 void mstart(void *mp);
 struct m *mnew(void);
@@ -617,6 +617,7 @@ int goinheritaffinity(struct g *gp, size_t size, const void *set);
 enum { WISH_CPUS = 1, WISH_POLICY = 2 };
 extern mutex wishlock;
 void wishawait(void);
+void wishtell(struct g *gp); /* gp has a wish from outside, and is cut short: it comes true when it runs next */
 void affine(struct m *mp, struct g *gp);
 void policyinit(void); /* policy.c */
 void policyset(struct g *gp);

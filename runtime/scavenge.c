@@ -14,7 +14,7 @@
  * Rejected: doing that in sysmon itself. Making a real thread takes locks of libc's and the loader's, and sysmon must
  * not wait for a G that holds one.
  *
- * sched.gflock guards gfree, gcold and the marks; sched.lock nmidlelow and idle Ps, and is taken before gflock.
+ * sched.gflock guards gfree, gcold and the marks; sched.lock nmidlelow. Neither is taken with the other held.
  */
 #include "runtime.h"
 
@@ -109,10 +109,7 @@ bool giveback(uint64_t now)
 		if (++rounds >= GSECONDS) {
 			rounds = 0;
 			/* Nobody will ask an idle P for those on its own list. */
-			lock(&sched.lock);
-			for (struct p *pp = sched.pidle; pp != NULL; pp = pp->link)
-				gfpurge(pp);
-			unlock(&sched.lock);
+			gfpurge();
 			lock(&sched.gflock);
 			low = sched.ngfreelow;
 			sched.ngfreelow = sched.ngfree;
