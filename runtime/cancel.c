@@ -136,8 +136,7 @@ static void oncancel(int s, siginfo_t *info, void *ctx)
 	libctestcancel();
 }
 
-/* ---- asking
- * ------------------------------------------------------------------------------------------- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 /*
  * libc loads libgcc_s.so, which may have to wait for the loader's lock, and installs its handler at

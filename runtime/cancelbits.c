@@ -94,8 +94,7 @@ void cancelmain(struct g *gp)
 		cancelarm();
 }
 
-/* ---- on the template thread: all signals are blocked, and nobody knows it
- * ------------------------------- */
+/* ---- on the template thread: all signals are blocked, and nobody knows it -------------------- */
 
 /* Which byte of the TCB differs from what it was. The kernel writes into rseq's. */
 static bool differs(struct where *w, size_t n)

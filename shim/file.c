@@ -127,8 +127,7 @@ ssize_t filewrite(struct polldesc *pd, long nr, const void *from, size_t n)
 	return RAW(POINT(SC3(nr, pd->fd, from, n)));
 }
 
-/* ---- at a position
- * --------------------------------------------------------------------------------- */
+/* ---- at a position --------------------------------------------------------------------------- */
 
 /*
  * The pieces are looked at only after the kernel has accepted them. A part that was cached is read
@@ -264,8 +263,7 @@ EXPORT ssize_t pwritev64v2(int fd, const struct iovec *iov, int cnt, off_t off, 
 	return pwritev2(fd, iov, cnt, off, flags);
 }
 
-/* ---- to the disk
- * ------------------------------------------------------------------------------------ */
+/* ---- to the disk ----------------------------------------------------------------------------- */
 
 static int syncfd(int (*real)(int), int fd)
 {
@@ -329,8 +327,7 @@ EXPORT int madvise(void *addr, size_t n, int advice)
 	}
 }
 
-/* ---- metadata of which we learn something
- * ------------------------------------------------------------ */
+/* ---- metadata of which we learn something ---------------------------------------------------- */
 
 /* Spares the first read its own look. */
 static int statted(int r, const struct stat *st, int fd, struct polldesc *pd, uint32_t gen)

@@ -204,8 +204,7 @@ static inline ssize_t waitwrite1(struct polldesc *pd, const void *buf, size_t n)
 	return waitwrite(pd, &iov, 1);
 }
 
-/* ---- the exported names
- * -------------------------------------------------------------------------- */
+/* ---- the exported names ---------------------------------------------------------------------- */
 
 EXPORT ssize_t read(int fd, void *buf, size_t n)
 {

@@ -155,6 +155,22 @@ static inline void epipeerrno(bool failed)
 		r_;                                 \
 	})
 
+/* What the kernel has EINVAL for. nil: no time-out */
+static inline bool badtime(const struct timespec *ts)
+{
+	return ts != NULL && (ts->tv_sec < 0 || ts->tv_nsec < 0 || ts->tv_nsec > 999999999);
+}
+
+/* A valid time-out from now, as the runtime has deadlines; nil: 0, none. */
+static inline uint64_t todeadline(const struct timespec *ts)
+{
+	if (ts == NULL)
+		return 0;
+	if ((uint64_t)ts->tv_sec > UINT64_MAX / 2000000000u)
+		return UINT64_MAX;
+	return reldeadline((uint64_t)ts->tv_sec * 1000000000u + (uint64_t)ts->tv_nsec);
+}
+
 /*
  * Between two attempts of a call that cannot be waited for in the kernel (gomayblock()): parks for a while, longer each
  * time. False: errno is EINTR, the call's result: a handler has run since the first nap, in it or between two. ipc.c

@@ -69,8 +69,7 @@ bool nap(struct nap *n, uint64_t deadline, unsigned kind)
 		t_;                                                                                \
 	})
 
-/* ---- file locks
- * ---------------------------------------------------------------------------------- */
+/* ---- file locks ------------------------------------------------------------------------------ */
 
 EXPORT int flock(int fd, int op)
 {
@@ -104,8 +103,7 @@ int waitsetlk(int (*real)(int, int, ...), int fd, int cmd, void *arg)
 			real(fd, cmd, arg), 0, IS_POINT);
 }
 
-/* ---- System V
- * ------------------------------------------------------------------------------------ */
+/* ---- System V -------------------------------------------------------------------------------- */
 
 EXPORT ssize_t msgrcv(int id, void *msg, size_t n, long type, int flags)
 {
@@ -125,13 +123,6 @@ EXPORT int msgsnd(int id, const void *msg, size_t n, int flags)
 
 static const struct timespec notime = {0, 0};
 
-static uint64_t ns(const struct timespec *ts)
-{
-	return (uint64_t)ts->tv_sec > UINT64_MAX / 2000000000u
-		   ? UINT64_MAX / 2
-		   : (uint64_t)ts->tv_sec * 1000000000u + (uint64_t)ts->tv_nsec;
-}
-
 static bool nowaiting(const struct sembuf *ops, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -143,16 +134,11 @@ static bool nowaiting(const struct sembuf *ops, size_t n)
 /* Tried with no time to wait: which of the operations have IPC_NOWAIT is not looked at. */
 EXPORT int semtimedop(int id, struct sembuf *ops, size_t n, const struct timespec *ts)
 {
-	if (getg() == NULL ||
-	    (ts != NULL && (ts->tv_sec < 0 || (unsigned long)ts->tv_nsec > 999999999 ||
-			    (ts->tv_sec | ts->tv_nsec) == 0)))
+	if (getg() == NULL || badtime(ts) || (ts != NULL && (ts->tv_sec | ts->tv_nsec) == 0))
 		return MARKED(REAL(semtimedop)(id, ops, n, ts));
 	return TRYFIRST(REAL(semtimedop)(id, ops, n, &notime), EAGAIN, EAGAIN,
 			REAL(semtimedop)(id, ops, n, ts),
-			nowaiting(ops, n) ? 1
-			: ts		  ? reldeadline(ns(ts))
-					  : 0,
-			IS_SYSV);
+			nowaiting(ops, n) ? 1 : todeadline(ts), IS_SYSV);
 }
 
 EXPORT int semop(int id, struct sembuf *ops, size_t n)
@@ -160,13 +146,7 @@ EXPORT int semop(int id, struct sembuf *ops, size_t n)
 	return getg() == NULL ? REAL(semop)(id, ops, n) : semtimedop(id, ops, n, NULL);
 }
 
-/* ---- POSIX message queues
- * ------------------------------------------------------------------------ */
-
-static bool badtime(const struct timespec *ts)
-{
-	return ts != NULL && (ts->tv_sec < 0 || (unsigned long)ts->tv_nsec > 999999999);
-}
+/* ---- POSIX message queues -------------------------------------------------------------------- */
 
 /* ts nil: for ever. (The exported names are declared to get one.) */
 static int queuesend(mqd_t q, const char *msg, size_t n, unsigned prio, const struct timespec *ts)
@@ -243,8 +223,7 @@ EXPORT int mq_close(mqd_t q)
 	return MARKED(REAL(mq_close)(q));
 }
 
-/* ---- what libc does in threads of its own
- * ------------------------------------------------------------ */
+/* ---- what libc does in threads of its own ---------------------------------------------------- */
 
 EXPORT int lio_listio(int mode, struct aiocb *const list[], int n, struct sigevent *ev)
 {

@@ -118,8 +118,7 @@ EXPORT int open_by_handle_at(int mount, struct file_handle *h, int flags)
 	return path(MARKED(REAL(open_by_handle_at)(mount, h, flags)), flags);
 }
 
-/* ---- by libc
- * ------------------------------------------------------------------------------------- */
+/* ---- by libc --------------------------------------------------------------------------------- */
 
 static FILE *stream(FILE *f)
 {

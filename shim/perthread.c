@@ -24,8 +24,7 @@
 		r_;                                                                                \
 	})
 
-/* ---- prctl
- * --------------------------------------------------------------------------------------- */
+/* ---- prctl ----------------------------------------------------------------------------------- */
 
 /* Is it the calling thread's own? Inherited by its threads: 2; not: 1. The process's, or a
  * question: 0 */
@@ -82,8 +81,7 @@ EXPORT int prctl(int op, ...)
 	return REAL(prctl)(op, a[0], a[1], a[2], a[3]);
 }
 
-/* ---- credentials, namespaces, the machine
- * ---------------------------------------------------------- */
+/* ---- credentials, namespaces, the machine ---------------------------------------------------- */
 
 EXPORT int setfsuid(uid_t id)
 {
@@ -131,8 +129,7 @@ EXPORT int iopl(int level)
 	return OWN(REAL(iopl)(level));
 }
 
-/* ---- niceness
- * --------------------------------------------------------------------------- */
+/* ---- niceness -------------------------------------------------------------------------------- */
 
 /*
  * The kernel's id for a thread of the program's: 0, the caller; *id, not ours, or bound to that

@@ -160,20 +160,6 @@ EXPORT int __poll_chk(struct pollfd *p, nfds_t n, int timeout, size_t size)
 	return size / sizeof(*p) < n ? REAL(__poll_chk)(p, n, timeout, size) : poll(p, n, timeout);
 }
 
-static bool badtime(const struct timespec *ts)
-{
-	return ts != NULL && (ts->tv_sec < 0 || ts->tv_nsec < 0 || ts->tv_nsec > 999999999);
-}
-
-static uint64_t todeadline(const struct timespec *ts)
-{
-	if (ts == NULL)
-		return 0;
-	if ((uint64_t)ts->tv_sec > UINT64_MAX / 2000000000u)
-		return UINT64_MAX;
-	return reldeadline((uint64_t)ts->tv_sec * 1000000000u + (uint64_t)ts->tv_nsec);
-}
-
 static bool zero(const struct timespec *ts)
 {
 	return ts != NULL && ts->tv_sec == 0 && ts->tv_nsec == 0;

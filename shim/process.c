@@ -114,17 +114,14 @@ EXPORT int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
 
 /* ---- what means the kernel thread (deep.c) --------------------------------------------------------------- */
 
-#define STAYING(expr)                                          \
-	({                                                     \
-		entersyscallblock();                           \
-		gospawns();                                    \
-		bool was_ = runtime_stays;                     \
-		runtime_stays = true;                          \
-		__typeof__(expr) r_ = (expr);                  \
-		runtime_stays = was_;                          \
-		LEAVECALL();                                   \
-		r_;                                            \
-	})
+#define STAYING(expr)                                  \
+	SPAWNS(({                                      \
+		bool was_ = runtime_stays;             \
+		runtime_stays = true;                  \
+		__typeof__(expr) stayed_ = (expr);     \
+		runtime_stays = was_;                  \
+		stayed_;                               \
+	}))
 
 /* The child closes and duplicates descriptors in our memory, as this thread. All signals are blocked meanwhile. */
 EXPORT int posix_spawn(pid_t *restrict pid, const char *restrict path, const posix_spawn_file_actions_t *restrict fa,

@@ -6,11 +6,6 @@
 #include "io.h"
 #include <limits.h>
 
-static bool invalid(const struct timespec *ts)
-{
-	return ts->tv_sec < 0 || ts->tv_nsec < 0 || ts->tv_nsec > 999999999;
-}
-
 /* 0 or EINTR (positive, as clock_nanosleep). */
 static int sleepfor(const struct timespec *ts, struct timespec *rem)
 {
@@ -41,7 +36,7 @@ EXPORT int clock_nanosleep(clockid_t clk, int flags, const struct timespec *ts, 
 	if (clk != CLOCK_REALTIME && clk != CLOCK_MONOTONIC)
 		return MARKEDBLOCK(REAL(clock_nanosleep)(clk, flags, ts, rem));
 	testcancel();
-	if (invalid(ts))
+	if (badtime(ts))
 		return EINVAL;
 	if ((flags & TIMER_ABSTIME) == 0)
 		return sleepfor(ts, rem);
@@ -57,7 +52,7 @@ EXPORT int nanosleep(const struct timespec *ts, struct timespec *rem)
 	if (getg() == NULL)
 		return REAL(nanosleep)(ts, rem);
 	testcancel();
-	int err = invalid(ts) ? EINVAL : sleepfor(ts, rem);
+	int err = badtime(ts) ? EINVAL : sleepfor(ts, rem);
 	if (err == 0)
 		return 0;
 	errno = err;

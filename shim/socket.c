@@ -302,10 +302,9 @@ EXPORT int recvmmsg(int fd, struct mmsghdr *v, unsigned n, int flags, struct tim
 	uint64_t end = 0;
 	unsigned i;
 
-	if (pd == NULL || (ts != NULL && (ts->tv_nsec < 0 || ts->tv_nsec > 999999999 || ts->tv_sec < 0)))
+	if (pd == NULL || badtime(ts))
 		return PASS(flags, REAL(recvmmsg)(fd, v, n, flags, ts));
-	if (ts != NULL)
-		end = reldeadline((uint64_t)ts->tv_sec * 1000000000u + (uint64_t)ts->tv_nsec);
+	end = todeadline(ts);
 	for (i = 0; i < n; i++) {
 		/* WAITFORONE: the rest only as far as it is there. As in the kernel, the time-out is
 		 * looked at after each message only. */

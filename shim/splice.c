@@ -70,8 +70,7 @@ static ssize_t untilready(struct waitop *op, size_t *most)
 	}
 }
 
-/* ---- sendfile
- * ------------------------------------------------------------------------------------- */
+/* ---- sendfile -------------------------------------------------------------------------------- */
 
 static ssize_t tosocket(struct polldesc *pd, int in, off_t *off, size_t n)
 {
@@ -117,8 +116,7 @@ EXPORT ssize_t sendfile64(int out, int in, off_t *off, size_t n)
 	return sendfile(out, in, off, n);
 }
 
-/* ---- splice, tee, vmsplice
- * -------------------------------------------------------------------------- */
+/* ---- splice, tee, vmsplice ------------------------------------------------------------------- */
 
 struct move {
 	long nr;

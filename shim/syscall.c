@@ -68,8 +68,7 @@ static void left(struct timespec *ts, uint64_t since)
 {
 	uint64_t was, now = nanotime();
 
-	if (ts == NULL || (ts->tv_sec | ts->tv_nsec) == 0 || ts->tv_sec < 0 ||
-	    (unsigned long)ts->tv_nsec > 999999999)
+	if (ts == NULL || (ts->tv_sec | ts->tv_nsec) == 0 || badtime(ts))
 		return;
 	if ((uint64_t)ts->tv_sec > UINT64_MAX / 2000000000u)
 		return;

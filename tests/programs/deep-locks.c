@@ -13,8 +13,7 @@ enum { GS = 60 };
 static FILE *shared;
 static int rounds;
 
-/* ---- one arena
- * -------------------------------------------------------------------------------------------- */
+/* ---- one arena ------------------------------------------------------------------------------- */
 
 static void *allocates(void *arg)
 {
@@ -41,8 +40,7 @@ static void *allocates(void *arg)
 	return arg;
 }
 
-/* ---- one FILE
- * -------------------------------------------------------------------------------------------- */
+/* ---- one FILE -------------------------------------------------------------------------------- */
 
 static void *prints(void *arg)
 {
@@ -86,8 +84,7 @@ static void check(void)
 	say("lines whole and in order: %d", n == GS * rounds);
 }
 
-/* ---- a callback of the program's, under the FILE's lock
- * ----------------------------------------------------- */
+/* ---- a callback of the program's, under the FILE's lock -------------------------------------- */
 
 static long written;
 
@@ -109,8 +106,7 @@ static void *writes_slowly(void *arg)
 	return arg;
 }
 
-/* ---- other locks
- * ---------------------------------------------------------------------------------------- */
+/* ---- other locks ----------------------------------------------------------------------------- */
 
 static void *asks(void *arg)
 {
@@ -151,8 +147,7 @@ static void *forks(void *arg)
 	return arg;
 }
 
-/* ---- a reader that holds its FILE for as long as nothing comes
- * ------------------------------------------------ */
+/* ---- a reader that holds its FILE for as long as nothing comes ------------------------------- */
 
 static FILE *in;
 static long got;

@@ -14,8 +14,7 @@ enum { LOOKUPS = 200, DELAY = 1000, HEAD = 12 };
 
 static struct sockaddr_in server;
 
-/* ---- the server: a process of its own, one thread
- * --------------------------------------------------- */
+/* ---- the server: a process of its own, one thread -------------------------------------------- */
 
 struct answer {
 	double when;
@@ -116,8 +115,7 @@ static void be_server(int udp, int tcp)
 	}
 }
 
-/* ---- the clients
- * ---------------------------------------------------------------------------------------- */
+/* ---- the clients ----------------------------------------------------------------------------- */
 
 static int found, missing;
 

@@ -65,8 +65,7 @@ struct cond {
 	}
 };
 
-/* ---- producers and consumers
- * --------------------------------------------------------------------- */
+/* ---- producers and consumers ----------------------------------------------------------------- */
 
 static mutex m;
 static cond notempty, notfull;
@@ -109,8 +108,7 @@ static void *consume(void *arg)
 	}
 }
 
-/* ---- a ping-pong, and a pack, by atomic::wait
- * ------------------------------------------------------ */
+/* ---- a ping-pong, and a pack, by atomic::wait ------------------------------------------------ */
 
 static std::atomic<int> turn, gate;
 

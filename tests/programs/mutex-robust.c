@@ -117,8 +117,7 @@ static void comes_later(const char *how, void *(*fn)(void *))
 	DO(destroy, &w->m[4]);
 }
 
-/* ---- those who wait already
- * --------------------------------------------------------------------------- */
+/* ---- those who wait already ------------------------------------------------------------------ */
 
 static int dead, fine, lost, mend;
 
@@ -167,8 +166,7 @@ static void wait_already(void)
 	say(" waiters: owner dead %d, fine %d, not recoverable %d", dead, fine, lost);
 }
 
-/* ---- condition variable
- * --------------------------------------------------------------------------------- */
+/* ---- condition variable ---------------------------------------------------------------------- */
 
 static void *signals(void *arg)
 {
@@ -195,8 +193,7 @@ static void cond_waits(void)
 	DO(destroy, &w->m[0]);
 }
 
-/* ---- processes
- * ------------------------------------------------------------------------------------------ */
+/* ---- processes ------------------------------------------------------------------------------- */
 
 static void *in_child(void *arg)
 {

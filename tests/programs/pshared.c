@@ -118,8 +118,7 @@ static void mutex(int type, int protocol)
 	RC(pthread_mutex_destroy(&w->m));
 }
 
-/* ---- the other objects
- * ---------------------------------------------------------------------------------- */
+/* ---- the other objects ----------------------------------------------------------------------- */
 
 static void *queues(void *arg)
 {

@@ -83,8 +83,7 @@ TestAtPs(fairness, broadcast_is_linear)
 			broadcast(n, locked);
 }
 
-/* ---- passing by
- * ------------------------------------------------------------------------------------ */
+/* ---- passing by ------------------------------------------------------------------------------ */
 
 static struct object {
 	void (*take)(void);
@@ -226,8 +225,7 @@ TestAtPs(fairness, rwlock_lets_readers_in)
 	}
 }
 
-/* ---- soon
- * ---------------------------------------------------------------------------------------- */
+/* ---- soon ------------------------------------------------------------------------------------ */
 
 /* A G that is woken runs before those that were runnable already on its P: two switches a round. */
 static sem_t ping, pong;

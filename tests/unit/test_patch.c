@@ -160,8 +160,7 @@ Test(patch, too_far, .init = setup)
 	    patchcopy(slot, (uintptr_t)page - 4096, page, patchspan(page, page, end, &why)));
 }
 
-/* ---- this machine's libc
- * ------------------------------------------------------------------------------ */
+/* ---- this machine's libc --------------------------------------------------------------------- */
 
 struct text {
 	const uint8_t *lo, *hi;
