@@ -72,6 +72,23 @@ static int status_of(pid_t pid)
 	return WEXITSTATUS(st);
 }
 
+/* The lock is free when a child is made, and nobody waits in the child: who waited was not copied. */
+static void before_fork(void)
+{
+	OK(pthread_mutex_lock(&lock));
+}
+
+static void in_parent(void)
+{
+	OK(pthread_mutex_unlock(&lock));
+}
+
+static void in_child(void)
+{
+	OK(pthread_mutex_unlock(&lock));
+	OK(pthread_cond_init(&cond, NULL));
+}
+
 static int generation(int depth);
 
 static void *forks(void *arg)
@@ -122,8 +139,8 @@ static void *many(void *arg)
 		pid_t pid = fork();
 		if (pid == 0) {
 			turn = 0;
-			pthread_mutex_init(&ball,
-					   NULL); /* another may have played when we forked */
+			/* Another may have played when we forked. */
+			pthread_mutex_init(&ball, NULL);
 			pthread_cond_init(&thrown, NULL);
 			play();
 			_exit(5);
@@ -144,6 +161,7 @@ int main(int argc, char **argv)
 		play();
 		return 7;
 	}
+	OK(pthread_atfork(before_fork, in_parent, in_child));
 	say("ten generations: %d", generation(1));
 	for (int i = 0; i < NELEM(t); i++)
 		t[i] = start(many, NULL);
