@@ -186,9 +186,7 @@ static noreturn void finish(void)
 	struct g *gp = getg();
 	if (!gp)
 		libc.exitprocess(0);
-	/* Sent to it while it still ran, and not noticed since: the kernel would have run the handler at once. */
-	if (unlikely(atomic_load_explicit(&gp->sigwake, memory_order_acquire)))
-		gosigrun();
+	gosigends();
 	goexit(gp);
 }
 

@@ -738,6 +738,7 @@ struct sigstate {
 	_Atomic uint64_t sysmon; /* what sysmon blocks in the kernel */
 	_Atomic bool reopen;	 /* sysmon must compute its mask anew, and has been kicked */
 	_Atomic bool stale;	 /* it may block more than it does: at its next tick */
+	_Atomic uint64_t sent;	 /* this process sends it to itself by the kernel's queue, and has a handler */
 	_Atomic uint32_t syncwant, synced; /* gosigsync() asks for a round of sysmon's */
 	uintptr_t textlo, texthi; /* libgmp's own code */
 };
@@ -756,13 +757,15 @@ void sigtimerfork(void); /* sigtimer.c */
 bool sigtimerof(const siginfo_t *info, struct g **gp);
 void signew(struct g *gp, uint64_t mask); /* gp's first mask */
 void sigadopt(struct g *gp); /* the calling kernel thread becomes gp's M: what is pending for that thread alone is gp's */
+void gosigends(void);	     /* the calling G is about to end: runs the handlers of what was sent before */
 void sigexit(struct g *gp); /* gp ends: what the process was sent goes to another */
 /* sigqueue.c */
 bool sigpost(struct g *gp, const siginfo_t *info, bool process); /* lock held. False: no memory */
 bool sigtake(struct g *gp, uint64_t set, siginfo_t *info);	 /* lock held. The lowest of set */
 void sigflush(struct g *gp, uint64_t set, bool retarget);	 /* lock held. Drop, or give to another */
 void sigpush(const siginfo_t *info);	 /* for sysmon to route. any thread, the trampoline above all */
-bool sigarrived(void);			 /* sysmon: something was pushed */
+bool sigarrived(void);			 /* something was pushed and is not routed yet. any thread */
+void sigrouted(void);			 /* sysmon: what it has pulled has been given to a G, or away */
 bool sigpull(siginfo_t *info);		 /* sysmon: the next of it */
 void sigbounce(const siginfo_t *info);	 /* to the process again. any thread, the trampoline too */
 void signag(struct g *gp);		 /* lock held */

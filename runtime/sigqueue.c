@@ -39,7 +39,7 @@ static struct rtslot {
 } ring[RING]; /* seq counts from the slot's index: kept as seq - index, so that zero is the start */
 static _Atomic uint32_t ringtail;
 static uint32_t ringhead;	  /* sysmon only */
-static _Atomic uint32_t narrived; /* full slots, roughly: worth a look */
+static _Atomic int32_t nunrouted; /* pushed (or being so), and not routed yet */
 static struct sigq *freeq;	  /* sigs.lock */
 static const char cookie;
 
@@ -123,22 +123,29 @@ void sigpush(const siginfo_t *info)
 	uint32_t empty = 0;
 	struct g *gp;
 
+	atomic_fetch_add(&nunrouted, 1);
 	if (info->si_signo < STANDARD && !sigtimerof(info, &gp)) { /* those of different threads do not merge */
 		struct slot *sl = &standard[info->si_signo];
-		if (!atomic_compare_exchange_strong(&sl->state, &empty, 1))
-			return; /* merges with the one that is on its way */
+		if (!atomic_compare_exchange_strong(&sl->state, &empty, 1)) {
+			sigrouted(); /* merges with the one that is on its way */
+			return;
+		}
 		sl->info = *info;
 		atomic_store_explicit(&sl->state, 2, memory_order_release);
 	} else if (!ringput(info)) {
 		sigbounce(info);
-		return;
+		sigrouted();
 	}
-	atomic_fetch_add(&narrived, 1);
 }
 
 bool sigarrived(void)
 {
-	return atomic_load_explicit(&narrived, memory_order_relaxed) != 0 && atomic_exchange(&narrived, 0) != 0;
+	return atomic_load_explicit(&nunrouted, memory_order_relaxed) != 0;
+}
+
+void sigrouted(void)
+{
+	atomic_fetch_sub(&nunrouted, 1);
 }
 
 bool sigpull(siginfo_t *info)
@@ -373,7 +380,7 @@ void sigqueuefork(void)
 {
 	nags = NULL;
 	nnags = nagleft = 0;
-	atomic_store(&narrived, 0);
+	atomic_store(&nunrouted, 0);
 	ringhead = 0;
 	atomic_store(&ringtail, 0);
 	for (int s = 0; s < STANDARD; s++)

@@ -215,8 +215,10 @@ uint64_t sysmonsigs(void)
 	if (asked)
 		SC0(SYS_getpid); /* a signal the kernel has meant for us by now is taken on the way out of it */
 	if (sigarrived()) {
-		while (sigpull(&info))
+		while (sigpull(&info)) {
 			route(mp, &info);
+			sigrouted();
+		}
 		atomic_store(&sigs.stale, true); /* the trampoline may have closed what it brought us */
 	}
 	bool reopen = atomic_exchange(&sigs.reopen, false);
@@ -297,6 +299,8 @@ int gokill(const siginfo_t *info)
 	bool nobody = gp == NULL && pick(s) == NULL;
 	if (gp == NULL || !sigpost(gp, info, true))
 		err = -ENOSYS;
+	if (err != 0 && sigs.act[s].fn != DFL && sigs.act[s].fn != IGN)
+		atomic_fetch_or(&sigs.sent, SIGBIT(s)); /* before it is sent: partner of gosigends() */
 	sigleave(saved);
 	if (nobody)
 		sigawaitclosed(SIGBIT(s));
@@ -304,6 +308,35 @@ int gokill(const siginfo_t *info)
 		tell(gp);
 	enterforeign();
 	return err;
+}
+
+/*
+ * The calling G is about to end, in program code. Under libc a thread runs the handlers of all that the process was sent
+ * before its end and that it takes, for the kernel would not have let it go on. Here sysmon may have been chosen instead,
+ * and nobody else may take it once gp has ended. So gp looks into the kernel's queue (what is unblocked there is delivered on
+ * the way out of the call), waits until sysmon has routed what was on its way, and runs what has come to it.
+ *
+ * The first two cost some 50 us and are done only for what the process has ever sent to itself like that: no other
+ * sender knows of a thread's end. sigs.sent is set before kill(), which is before whatever made gp end.
+ */
+void gosigends(void)
+{
+	struct g *gp = getg();
+	uint64_t mask = atomic_load_explicit(&gp->sigmask, memory_order_relaxed);
+
+	if (unlikely(atomic_load_explicit(&sigs.sent, memory_order_acquire) & ~mask)) {
+		setsigmask(gp->m, ALLSIGS);
+		gp->sigdeliver = true;
+		SC4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
+		gp->sigdeliver = false;
+		gp->m->sigmask = mask; /* maybe another M by now */
+		sysmonround();	       /* sysmon may have left the kernel with one, and not pushed it yet */
+	}
+	/* More than once: one may be half pushed, by a thread without a CPU. */
+	for (int i = 0; i < 50 && unlikely(sigarrived()) && ~mask & ALLSIGS; i++)
+		sysmonround();
+	if (unlikely(atomic_load_explicit(&gp->sigwake, memory_order_acquire)))
+		gosigrun();
 }
 
 void gosigsync(void)

@@ -36,7 +36,7 @@ def missing():
         return f"no {PYTHON}"
     done = subprocess.run([PYTHON, "-c", "import test.libregrtest, test.test_threading"], stdin=subprocess.DEVNULL,
                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return None if done.returncode == 0 else f"{PYTHON} has no test suite: install libpython3-testsuite"
+    return None if done.returncode == 0 else f"{PYTHON} has no test suite: scripts/setup suites"
 
 
 class Module(Unit):

@@ -41,9 +41,8 @@ int enterforeign(void)
 	return 0;
 }
 
-int gosigrun(void)
+void gosigends(void)
 {
-	return 0;
 }
 
 void foreachg(void (*fn)(struct g *, void *), void *arg)
