@@ -11,7 +11,7 @@
  *   gp ready   it goes through the run queues like any other. The M that finds it hands its own P over
  *              (startlockedm) and stops in its stead.
  *
- * No wake-up is lost: gp is on a queue only after its M has left its stack (park_m, gosched_m, exitforeign0), so it is
+ * No wake-up is lost: gp is on a queue only after its M has left its stack (park_m, gosched_m, lostp_m), so it is
  * found once per stop, and mp->park, a note, remembers a wake-up that comes before the sleep.
  *
  * A G that ends bound takes its M along, since nobody knows what was done to it (as in Go). An M also ends when it

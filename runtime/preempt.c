@@ -180,8 +180,9 @@ void preemptsig(void *ctx)
 	uint64_t lent = pstatus(mp, Pforeign);
 	gp->inruntime = 1;
 	atomic_signal_fence(memory_order_seq_cst);
-	if (pp == NULL || !atomic_compare_exchange_strong_explicit(&pp->status, &lent, pstatus(mp, Prunning),
-								   memory_order_acquire, memory_order_relaxed)) {
+	bool stray = pp == NULL && mp->stray != 0;
+	if (!stray && (pp == NULL || !atomic_compare_exchange_strong_explicit(&pp->status, &lent, pstatus(mp, Prunning),
+									      memory_order_acquire, memory_order_relaxed))) {
 		gp->inruntime = 0; /* sysmon was quicker and took the P */
 		return;
 	}
@@ -189,8 +190,13 @@ void preemptsig(void *ctx)
 	const uint64_t all = ALLSIGS;
 	SC4(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, 8);
 	mp->sigmask = ALLSIGS;
-	account(gp, pp, CountPreemptAsync);
-	mcall(gp, &mp->g0, goschedpreempt_m);
+	if (stray) {
+		countone(NULL, CountPreemptAsync);
+		mcall(gp, &mp->g0, lostp_m);
+	} else {
+		account(gp, pp, CountPreemptAsync);
+		mcall(gp, &mp->g0, goschedpreempt_m);
+	}
 	/* Another M, perhaps. Its mask is gp's; handlers of what came meanwhile run in here. */
 	enterforeign();
 	*(uint64_t *)&uc->uc_sigmask = atomic_load_explicit(&gp->sigmask, memory_order_relaxed);

@@ -464,7 +464,10 @@ void wakep(void)
 static void idlep(struct p *pp);
 static bool anyrunq(void);
 
-/* Gives away a P that the caller owns and nobody runs: to an M if there is work, else to the idle list. */
+/*
+ * Gives away a P that the caller owns and nobody runs: to an M if there is work, else to the idle list. Unlike Go, no M spins for
+ * it if all queues are empty and somebody sleeps in the netpoller. Pattern (1): the P is idle, then the queues again.
+ */
 void handoffp(struct p *pp)
 {
 	int32_t zero = 0;
@@ -474,11 +477,14 @@ void handoffp(struct p *pp)
 		return;
 	}
 	if (atomic_load(&sched.nmspinning) + atomic_load(&sched.npidle) == 0 &&
+	    (anyrunq() || (netpollany() && atomic_load(&sched.lastpoll) != 0)) &&
 	    atomic_compare_exchange_strong(&sched.nmspinning, &zero, 1)) {
 		startm(pp, true);
 		return;
 	}
 	idlep(pp);
+	if (unlikely(anyrunq()))
+		wakep();
 }
 
 /* The same for who has looked for work. */
@@ -549,16 +555,23 @@ static inline void leavecall(struct m *mp)
 
 /* ---- entering and leaving the runtime ---------------------------------------------------------- */
 
-static noreturn void exitforeign0(struct g *gp)
+/* gp has no P: one that idles, or it queues. On g0. */
+noreturn void lostp_m(struct g *gp)
 {
 	struct m *mp = gp->m;
+	bool hog = mp->stray != 0 && atomic_load_explicit(&gp->preempt, memory_order_relaxed);
 
 	dropg(mp, gp);
+	strayleave(mp);
+	if (hog)
+		gp->waitreason = WaitPreempted;
 	lock(&sched.lock);
 	struct p *pp = pidleget();
 	atomic_store_explicit(&gp->status, Grunnable, memory_order_release);
 	if (pp == NULL && gp->fromcall)
 		backrunqput(gp);
+	else if (pp == NULL && hog)
+		hogrunqput(gp);
 	else if (pp == NULL)
 		globrunqput(gp);
 	unlock(&sched.lock);
@@ -583,11 +596,12 @@ static __attribute__((noinline)) void exitforeignslow(struct g *gp)
 		struct p *pp = pidleget();
 		unlock(&sched.lock);
 		if (pp != NULL) {
+			strayleave(mp);
 			acquirep(mp, pp);
 			return;
 		}
 	}
-	mcall(gp, &mp->g0, exitforeign0);
+	mcall(gp, &mp->g0, lostp_m);
 }
 
 struct m *exitforeign(void)
@@ -707,15 +721,26 @@ void entersyscallblock(void)
 
 	if (gp == NULL || gp->inruntime != 0)
 		return;
-	struct m *mp = exitforeign();
+	gp->inruntime = 1;
+	atomic_signal_fence(memory_order_seq_cst);
+	struct m *mp = gp->m;
+	if (mp->p != NULL) {
+		gp->inruntime = 0;
+		mp = exitforeign();
+	} else { /* nothing to hand over */
+		strayleave(mp);
+		atomic_store_explicit(&gp->preempt, false, memory_order_relaxed);
+	}
 	leavecall(mp); /* popen() is one, and calls posix_spawn(), which is another: counted once */
 	gp->syscallbp = callerframe();
 	gp->waitsince = coarsenow();
 	atomic_store_explicit(&gp->status, Gsyscall, memory_order_relaxed);
-	countone(mp->p, CountHandover);
 	mp->blocking = true;
 	atomic_fetch_add_explicit(&sched.nblocking, 1, memory_order_relaxed);
-	handoffp(releasep(mp));
+	if (mp->p != NULL) {
+		countone(mp->p, CountHandover);
+		handoffp(releasep(mp));
+	}
 	atomic_signal_fence(memory_order_seq_cst);
 	gp->inruntime = 0;
 }
@@ -762,7 +787,28 @@ bool exitsyscallfast(void)
 	struct p *pp = mp->p;
 	leavecall(mp);
 	/* If sysmon takes it after this look, that is as if we had computed for a moment without it. */
-	return pp != NULL && atomic_load_explicit(&pp->status, memory_order_acquire) == pstatus(mp, Pforeign);
+	if (likely(pp != NULL))
+		return atomic_load_explicit(&pp->status, memory_order_acquire) == pstatus(mp, Pforeign);
+	return straying(mp) && !atomic_load_explicit(&gp->preempt, memory_order_relaxed);
+}
+
+/* Back without a P, and none idles: on without one, if that may be. */
+static bool goastray(struct g *gp)
+{
+	gp->inruntime = 1;
+	atomic_signal_fence(memory_order_seq_cst);
+	struct m *mp = gp->m;
+	struct p *pp = mp->p;
+	bool may = atomic_load(&sched.npidle) == 0 && !atomic_load_explicit(&gp->preempt, memory_order_relaxed) &&
+		   (pp == NULL || atomic_load_explicit(&pp->status, memory_order_relaxed) != pstatus(mp, Pforeign)) &&
+		   mp->stray == 0 && strayenter(mp);
+	if (may) {
+		mp->p = NULL;
+		enterforeign();
+		return true;
+	}
+	gp->inruntime = 0;
+	return false;
 }
 
 void exitsyscall(void)
@@ -770,6 +816,8 @@ void exitsyscall(void)
 	if (likely(exitsyscallfast()))
 		return;
 	struct g *gp = getg();
+	if (goastray(gp))
+		return;
 	gp->fromcall = true;
 	exitforeign();
 	gp->fromcall = false;

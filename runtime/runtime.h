@@ -102,7 +102,7 @@ struct g {
 	int tid;
 	bool ismain, isg0, detached, userstack;
 	bool issystem;
-	bool fromcall; /* in exitsyscall(), for exitforeign0() */
+	bool fromcall; /* in exitsyscall(), for lostp_m() */
 	uint64_t goid;
 	void *syscallbp;    /* frame pointer of who called entersyscall(), to unwind a G in the kernel */
 	_Atomic uint64_t preemptwhen; /* nanotime at which sysmon asked */
@@ -183,6 +183,8 @@ struct m {
 	void (*mstartfn)(void);
 	_Atomic uint64_t cpustart; /* CPU time of its thread when curg began, 0: it runs none. cputime.c */
 	bool blocking;		/* in entersyscallblock(): counted in sched.nblocking */
+	int32_t stray;		/* own thread: its slot in stray.c and 1; 0: it is no stray */
+	_Atomic uint32_t strayseq; /* how often it was one; sysmon reads */
 	bool looping;		/* in entersyscallidle(): counted in sched.nloops */
 	/* asleep(): sysmon's, but for the answer and the file, which are that thread's. aside.c */
 	uint64_t askedkey, askedwhen;
@@ -213,7 +215,8 @@ enum { INCALL = 1 };
 	C(Loop, "event_loop")		    /* waits in an epoll set of the program's, in the kernel */             \
 	C(Ended, "ended")		    /* threads that ended */                                                \
 	C(Created, "created")		    /* threads made */                                                      \
-	C(Lost, "lost_p")		    /* came back, found its P taken and had to queue */                     \
+	C(Lost, "lost_p")		    /* came back, found its P taken and had to queue, */                    \
+	C(Stray, "strayed")		    /* or went on without one for a while */                                \
 	C(PreemptAsk, "preempt_asked")	    /* sysmon wanted a G cut short */                                       \
 	C(PreemptSignal, "preempt_signals") /* and sent its M a signal, which found no safe point: */               \
 	C(UnsafeRuntime, "unsafe_runtime")  /* in the runtime, a system call or a handler's prologue */             \
@@ -557,6 +560,7 @@ struct m *exitforeign(void);  /* program code enters the runtime: take the P bac
 enum { NOP, OURP, LENTP }; /* no P; ours already; lent until now */
 int exitforeignhere(void);    /* the same, but never on another M. What the P was */
 void enterforeignhere(int was);
+noreturn void lostp_m(struct g *gp);
 int enterforeign(void);	      /* and leaves: lend it, run signal handlers that wait. 0, EINTR or ERESTART */
 uint64_t parkbegin(struct g *gp);
 enum wakereason gopark(struct g *gp, enum waitreason why, uintptr_t obj, uint64_t deadline);
@@ -682,6 +686,13 @@ void sysmonstart(void);
 bool mspecial(void (*fn)(void)); /* an M that runs fn, never a G. False: no memory, or no thread */
 void beprompt(void);
 void sysmonkick(void); /* let it look again now. any thread, signal handlers too */
+
+/* ---- stray.c ------------------------------------------------------------------------------------- */
+bool strayenter(struct m *mp);
+bool straying(struct m *mp);
+void strayleave(struct m *mp);
+bool straywatch(uint64_t now);
+void strayfork(void);
 
 /* ---- aside.c ------------------------------------------------------------------------------------- */
 void asidestart(void);

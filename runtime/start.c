@@ -351,6 +351,7 @@ void forkchild(void)
 	atomic_store(&sched.polluntil, 0);
 	scavengefork();
 	affinityfork();
+	strayfork();
 	asidefork();
 	atomic_store(&sched.sysmonwait, 0);
 	noteclear(&sched.sysmonnote);

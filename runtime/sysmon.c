@@ -369,9 +369,10 @@ static noreturn void sysmon(void)
 		if (deadns != 0 && (nagns == 0 || nagns > deadns))
 			nagns = deadns;
 		newmwaiting();
+		bool strays = straywatch(now);
 		int32_t idle = atomic_load(&sched.npidle);
 		if (idle == gomaxprocs) {
-			rest = nagns ? 0 : rest + 1;
+			rest = nagns || strays ? 0 : rest + 1;
 			compute = false;
 			delay = nagns ? nagns : COARSE;
 			if (giveback(nanotime()) && rest >= ATREST) {
@@ -409,6 +410,8 @@ static noreturn void sysmon(void)
 			delay = 2 * MS;
 		if (unlikely(debug.forcens != 0) && delay > (uint64_t)debug.forcens)
 			delay = (uint64_t)debug.forcens;
+		if (strays && delay > MS)
+			delay = MS;
 		if (nagns != 0 && delay > nagns)
 			delay = nagns;
 	}
