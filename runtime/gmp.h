@@ -561,14 +561,22 @@ struct pollwaiter {
 	struct g *gp;
 	uint64_t ticket;
 	uint32_t gen;
-	uint16_t events; /* POLL* asked for */
+	uint32_t edges;		  /* pdarm() saw so many */
+	uint16_t events;	  /* POLL* asked for, those that mean the same as EPOLL* as well */
 	_Atomic uint16_t revents; /* what the event said, if it woke us */
+	bool looked;		  /* the kernel has said since that it is not ready */
 	uint8_t list;	 /* which of pd->waiters; 3: none */
 };
 /*
- * Parks until one of w[0..n) may be ready: w[i].pd (nil: ignored), gen and events are filled. Before, the caller
- * must have made each pd's ready flags 0 by pdarm() and then found by a poll(2) without waiting that
- * nothing is ready; or w[i].pd's flags are 0 already. 0 woken, some w[i].revents may be set; else as pdwait.
+ * poll's way: nothing is taken, so that those who poll one descriptor do not disturb each other.
+ * For each descriptor pdarm() first: true: known not to be ready, as far as `asked` goes. If one is
+ * not, a poll(2) without waiting, and pdlooked() for each: what it has said. Then pdpoll().
+ */
+bool pdarm(struct pollwaiter *w, struct polldesc *pd, uint16_t asked);
+void pdlooked(struct pollwaiter *w, uint16_t asked, uint16_t revents);
+/*
+ * Parks until one of w[0..n) may be ready; w[i].pd nil: ignored. Not if something has become so
+ * since pdarm(). 0 woken, some w[i].revents may be set; else as pdwait.
  */
 int pdpoll(struct pollwaiter *w, int n, uint64_t deadline);
 /*
@@ -578,9 +586,5 @@ int pdpoll(struct pollwaiter *w, int n, uint64_t deadline);
 struct epoll_event;
 void loopwaited(struct polldesc *pd, int64_t ticks);
 int loopwait(struct polldesc *pd, uint32_t gen, struct epoll_event *ev, int n, uint64_t deadline);
-/* Clears the ready flags that matter for events; true if they were clear already (known not ready). */
-bool pdarm(struct polldesc *pd, uint16_t events);
-/* A poll found these ready: give the flags back. */
-void pddisarm(struct polldesc *pd, uint16_t events);
 
 #endif

@@ -2,33 +2,43 @@
  *
  * netpoll.c: waiting for descriptors (Go's netpoll.go and netpoll_epoll.go).
  *
- * One epoll instance, edge-triggered; a descriptor is registered for reading and writing at once when
- * somebody first has to wait for it, and stays so for its life. struct polldesc (by number, type-stable)
- * remembers per direction whether trying makes sense:
+ * One epoll instance, edge-triggered; a descriptor is registered for reading and writing at once
+ * when somebody first has to wait for it, and stays so for its life. struct polldesc (by number,
+ * type-stable) remembers per direction whether trying makes sense:
  *
- *     ready = 1   perhaps: try the call.   ready = 0   drained: an edge will come, so wait without trying.
+ *     ready = 1   perhaps: try the call.   ready = 0   drained: an edge will come, so wait without
+ * trying.
  *
- * An attempt takes the flag first (exchange 0), then makes its system call. An edge sets the flag and
- * wakes. So data that come after the take, whether before or after the call, leave the flag at 1, and
- * pdwait() (which checks it under pd->lock, where the event side sets it) does not sleep: no lost edge. The flag
- * may also be given back by pdleft(), without the lock: it stores the flag, then reads the count of waiters;
- * pdwait() raises the count, then reads the flag (both seq_cst), so one of the two sees the other.
- * Taking costs two atomic exchanges per call. pdmaybe(), pdempty() spare them where calls mostly succeed: the attempt
- * leaves the flag alone and remembers `edges`, which each edge raises before it sets flags. Only EAGAIN clears the
- * flag, and then looks at `edges` again (each side stores, fence, loads): if an edge's flag was wiped its
- * count is seen, the flag is given back and the attempt repeated. Data that come after an attempt raise an edge after it, so either
- * that is seen here or it finds us waiting. Both ways may be mixed on one descriptor.
- * Several Gs may wait on one descriptor. An edge wakes all pollers but one reader (one writer); who then
- * finds more than it takes calls pdleft(), which wakes the next: a baton, no herd. A woken reader that
- * gives up without trying must pass the baton on as well.
+ * An attempt takes the flag first (exchange 0), then makes its system call. An edge sets the flag
+ * and wakes. So data that come after the take, whether before or after the call, leave the flag at
+ * 1, and pdwait() (which checks it under pd->lock, where the event side sets it) does not sleep: no
+ * lost edge. The flag may also be given back by pdleft(), without the lock: it stores the flag,
+ * then reads the count of waiters; pdwait() raises the count, then reads the flag (both seq_cst),
+ * so one of the two sees the other. Taking costs two atomic exchanges per call. pdmaybe(),
+ * pdempty() spare them where calls mostly succeed: the attempt leaves the flag alone and remembers
+ * `edges`, which each edge raises before it sets flags. Only EAGAIN clears the flag, and then looks
+ * at `edges` again (each side stores, fence, loads): if an edge's flag was wiped its count is seen,
+ * the flag is given back and the attempt repeated. Data that come after an attempt raise an edge
+ * after it, so either that is seen here or it finds us waiting. Both ways may be mixed on one
+ * descriptor. poll takes nothing: it remembers `edges`, asks the kernel, and parks only if no edge
+ * has come since (pdarm, pdlooked, pdpoll). The flags spare it the question, and learn from the
+ * answer what it says about reading and writing: it may have asked for something else. Rejected:
+ * taking the flags, and giving them back once something is ready. That woke all others who poll the
+ * same descriptor, in vain; a daemon whose connections all have its termination pipe in their poll
+ * turned round. And a poll for POLLPRI took what a reader waits for.
  *
- * Generations: gen is in the epoll data and grows when the number is opened or closed, so an event of a
- * previous descriptor under the same number is dropped. Where the old description may live on (fork, dup,
- * SCM_RIGHTS: `shared`), it is taken out of the epoll set before the close, because epoll would
- * keep it. A number that libc closed behind our back is found by the opener's fdopened().
+ * Several Gs may wait on one descriptor. An edge wakes all pollers but one reader (one writer); who
+ * then finds more than it takes calls pdleft(), which wakes the next: a baton, no herd. A woken
+ * reader that gives up without trying must pass the baton on as well.
  *
- * Rejected: level-triggered (an epoll_ctl per wait), EPOLLONESHOT (the same), epoll per P (a G's descriptor would
- * wake the wrong P), always trying first (10 % of an echo server).
+ * Generations: gen is in the epoll data and grows when the number is opened or closed, so an event
+ * of a previous descriptor under the same number is dropped. Where the old description may live on
+ * (fork, dup, SCM_RIGHTS: `shared`), it is taken out of the epoll set before the close, because
+ * epoll would keep it. A number that libc closed behind our back is found by the opener's
+ * fdopened().
+ *
+ * Rejected: level-triggered (an epoll_ctl per wait), EPOLLONESHOT (the same), epoll per P (a G's
+ * descriptor would wake the wrong P), always trying first (10 % of an echo server).
  */
 #include "runtime.h"
 #include <fcntl.h>
@@ -512,6 +522,11 @@ static void claimone(struct polldesc *pd, int mode, struct glist *out)
 			return;
 }
 
+static bool writes(uint16_t ev)
+{
+	return ev & (POLLOUT | POLLWRNORM | POLLWRBAND);
+}
+
 static const uint32_t rmask = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI;
 static const uint32_t wmask = EPOLLOUT | EPOLLHUP | EPOLLERR;
 
@@ -550,7 +565,7 @@ static void wakeout(struct glist *out)
 	}
 }
 
-/* pdleft's slow half: the baton to the next waiter; pollers look again. */
+/* pdleft's slow half: the baton to the next waiter; pollers whom it concerns look again. */
 void pdwakenext(struct polldesc *pd, int mode)
 {
 	struct glist out = {NULL, &out.head, 0};
@@ -558,8 +573,14 @@ void pdwakenext(struct polldesc *pd, int mode)
 	exitforeign();
 	lock(pdlock(pd));
 	claimone(pd, mode, &out);
-	while (pd->waiters[POLLERS] != NULL)
-		claim(pd, pd->waiters[POLLERS], WakeReady, 0, &out);
+	struct pollwaiter *w = pd->waiters[POLLERS];
+	for (uint32_t n = atomic_load(&pd->npoll); n > 0; n--) {
+		struct pollwaiter *next = w->next;
+		/* Reading stands for hang-ups and errors too, which poll always reports. */
+		if (mode == PD_READ || writes(w->events))
+			claim(pd, w, WakeReady, 0, &out);
+		w = next;
+	}
 	unlock(pdlock(pd));
 	wakeout(&out);
 	enterforeign();
@@ -773,27 +794,63 @@ int pdwait(struct polldesc *pd, uint32_t gen, int mode, uint64_t deadline)
 	}
 }
 
-static bool writes(uint16_t ev)
+/* POLL*NORM and POLL*BAND by the names that epoll's events have. */
+static uint16_t asepoll(uint16_t ev)
 {
-	return ev & (POLLOUT | POLLWRNORM | POLLWRBAND);
+	if (unlikely(ev & (POLLRDNORM | POLLRDBAND)))
+		ev |= POLLIN | POLLPRI;
+	if (unlikely(ev & (POLLWRNORM | POLLWRBAND)))
+		ev |= POLLOUT;
+	return ev;
 }
 
-bool pdarm(struct polldesc *pd, uint16_t events)
+bool pdarm(struct pollwaiter *w, struct polldesc *pd, uint16_t asked)
 {
-	bool clear = atomic_load_explicit(&pd->rready, memory_order_acquire) == 0 ||
-		     atomic_exchange(&pd->rready, 0) == 0;
-
-	/* Reading stands for hang-ups and errors too, which poll always reports. */
-	if (writes(events) && atomic_exchange(&pd->wready, 0) != 0)
-		clear = false;
-	return clear;
+	w->pd = pd;
+	w->gen = atomic_load(&pd->gen);
+	w->edges = pdedges(pd); /* before the flags, and before the look */
+	w->events = asepoll(asked);
+	w->looked = false;
+	/* The flags know nothing of errors, urgent data and half a hang-up beside a drained
+	 * descriptor. */
+	return !pdmaybe(pd, PD_READ) && !atomic_load_explicit(&pd->hup, memory_order_relaxed) &&
+	       !(writes(w->events) && pdmaybe(pd, PD_WRITE));
 }
 
-void pddisarm(struct polldesc *pd, uint16_t events)
+void pdlooked(struct pollwaiter *w, uint16_t asked, uint16_t revents)
 {
-	pdleft(pd, PD_READ);
-	if (writes(events))
+	struct polldesc *pd = w->pd;
+
+	if (pd == NULL)
+		return;
+	w->looked = true;
+	if (revents == 0) {
+		/* As good as EAGAIN, for what it was asked. */
+		if ((asked & (POLLIN | POLLRDNORM)) && pdmaybe(pd, PD_READ))
+			pdempty(pd, PD_READ, w->edges);
+		if ((asked & (POLLOUT | POLLWRNORM)) && pdmaybe(pd, PD_WRITE))
+			pdempty(pd, PD_WRITE, w->edges);
+		return;
+	}
+	/* Its event is on its way still: who goes by what poll said need not wait for it. */
+	if ((revents & ~(POLLOUT | POLLWRNORM | POLLWRBAND)) && !pdmaybe(pd, PD_READ))
+		pdleft(pd, PD_READ);
+	if ((revents & ~(POLLIN | POLLRDNORM | POLLRDBAND | POLLPRI | POLLRDHUP)) &&
+	    !pdmaybe(pd, PD_WRITE))
 		pdleft(pd, PD_WRITE);
+}
+
+/* May w's descriptor have become ready since pdarm()? pd->lock held, under which edges are counted;
+ * w is counted. */
+static bool changed(const struct pollwaiter *w)
+{
+	if (atomic_load_explicit(&w->pd->edges, memory_order_seq_cst) != w->edges)
+		return true;
+	/* Nobody asked the kernel: a flag that is given back counts. As in pdwait(): be counted,
+	 * then look. */
+	return !w->looked && (atomic_load_explicit(&w->pd->rready, memory_order_seq_cst) != 0 ||
+			      (writes(w->events) &&
+			       atomic_load_explicit(&w->pd->wready, memory_order_seq_cst) != 0));
 }
 
 int pdpoll(struct pollwaiter *w, int n, uint64_t deadline)
@@ -821,9 +878,7 @@ int pdpoll(struct pollwaiter *w, int n, uint64_t deadline)
 			addwaiter(pd, &w[i], POLLERS);
 			queued = i + 1;
 		}
-		/* As in pdwait(): be counted, then look. */
-		if (atomic_load_explicit(&pd->rready, memory_order_seq_cst) != 0 ||
-		    (writes(w[i].events) && atomic_load_explicit(&pd->wready, memory_order_seq_cst) != 0))
+		if (changed(&w[i]))
 			ready = true;
 		unlock(pdlock(pd));
 	}

@@ -2,14 +2,15 @@
  *
  * poll.c: poll, ppoll, select, pselect, epoll_wait on a G.
  *
- * The common case, a daemon's thread that polls its client, costs no system call: the netpoller knows that the
- * descriptor was drained, the G parks at once, and the edge that wakes it says what poll is to
- * answer. Else the flags are taken (pdarm), a real poll(2) without waiting looks, and only if nothing is ready
- * the G parks on all its descriptors; it looks again when woken. As in the kernel, what poll says may be
- * outdated when it returns.
+ * The common case, a daemon's thread that polls its client, costs no system call: the netpoller
+ * knows that the descriptor was drained, the G parks at once, and the edge that wakes it says what
+ * poll is to answer. Else a real poll(2) without waiting looks, and only if nothing is ready the G
+ * parks on all its descriptors, unless one had an event since; it looks again when woken. As in the
+ * kernel, what poll says may be outdated when it returns.
  *
- * A signal mask (ppoll, pselect, epoll_pwait) is the G's for the length of the call. Only if it has to wait, the kernel
- * hears of it. A call that does not wait at all is the kernel's, unless something for this G is pending here.
+ * A signal mask (ppoll, pselect, epoll_pwait) is the G's for the length of the call. Only if it has
+ * to wait, the kernel hears of it. A call that does not wait at all is the kernel's, unless
+ * something for this G is pending here.
  */
 #include "io.h"
 #include <limits.h>
@@ -36,7 +37,8 @@ static int pollonce(struct pollfd *p, nfds_t n)
 
 /*
  * Fills w for p. True: all are known not to be ready. *cannot: some descriptor is no business of
- * the netpoller's (then poll(2) answers at once, or the call is left to the kernel).
+ * the netpoller's (then poll(2) answers at once, or the call is left to the kernel). A file is
+ * ready at once or never.
  */
 static bool arm(struct pollfd *p, struct pollwaiter *w, nfds_t n, bool *cannot)
 {
@@ -48,14 +50,11 @@ static bool arm(struct pollfd *p, struct pollwaiter *w, nfds_t n, bool *cannot)
 			continue;
 		struct polldesc *pd = fdlook(p[i].fd);
 		if (pd == NULL || kindof(pd) == FD_UNKNOWN || kindof(pd) == FD_FILE) {
-			*cannot = true;
+			*cannot |= pd == NULL || kindof(pd) == FD_UNKNOWN;
 			clear = false;
 			continue;
 		}
-		w[i].pd = pd;
-		w[i].gen = atomic_load(&pd->gen);
-		w[i].events = (uint16_t)p[i].events;
-		if (!pdarm(pd, (uint16_t)p[i].events))
+		if (!pdarm(&w[i], pd, (uint16_t)p[i].events))
 			clear = false;
 	}
 	return clear;
@@ -71,11 +70,10 @@ static bool interrupted(uint32_t handled)
 	return unlikely(gohandled(true) != handled);
 }
 
-static void disarm(struct pollfd *p, struct pollwaiter *w, nfds_t n)
+static void looked(const struct pollfd *p, struct pollwaiter *w, nfds_t n)
 {
 	for (nfds_t i = 0; i < n; i++)
-		if (w[i].pd != NULL)
-			pddisarm(w[i].pd, (uint16_t)p[i].events);
+		pdlooked(&w[i], (uint16_t)p[i].events, (uint16_t)p[i].revents);
 }
 
 /* deadline 0: for ever. Returns poll's result or -errno. */
@@ -88,15 +86,13 @@ static int waitpoll(struct pollfd *p, struct pollwaiter *w, nfds_t n, uint64_t d
 		bool clear = arm(p, w, n, &cannot);
 		if (!clear) {
 			int r = pollonce(p, n);
-			if (r != 0 || cannot) {
-				disarm(p, w, n);
+			if (r >= 0)
+				looked(p, w, n);
+			if (r != 0 || cannot)
 				return r;
-			}
 		}
-		if (interrupted(handled)) {
-			disarm(p, w, n);
+		if (interrupted(handled))
 			return -EINTR;
-		}
 		int err = pdpoll(w, (int)n, deadline);
 		if (err == -ETIMEDOUT) {
 			for (nfds_t i = 0; i < n; i++)
@@ -268,13 +264,18 @@ static int gselect(int n, fd_set *r, fd_set *w, fd_set *e, uint64_t deadline)
 		bool clear = arm(p, wt, cnt, &cannot);
 		if (!clear) {
 			res = selectonce(n, r, w, e);
-			if (res != 0 || cannot) {
-				disarm(p, wt, cnt);
+			for (nfds_t i = 0; i < cnt; i++)
+				p[i].revents =
+				    (short)(res <= 0 ? 0
+						     : (in(r, p[i].fd) ? POLLIN : 0) |
+							   (in(w, p[i].fd) ? POLLOUT : 0) |
+							   (in(e, p[i].fd) ? POLLPRI : 0));
+			if (res >= 0)
+				looked(p, wt, cnt);
+			if (res != 0 || cannot)
 				break;
-			}
 		}
 		if (interrupted(handled)) {
-			disarm(p, wt, cnt);
 			res = -EINTR;
 			break;
 		}

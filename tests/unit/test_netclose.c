@@ -67,9 +67,9 @@ static void *waitwrite(void *arg)
 
 static void *waitpoll(void *arg)
 {
-	struct pollwaiter pw = {.pd = rpd, .gen = rpd->gen, .events = POLLIN};
+	struct pollwaiter pw;
 
-	pdarm(rpd, POLLIN);
+	pdarm(&pw, rpd, POLLIN);
 	results[(long)arg] = pdpoll(&pw, 1, 0);
 	must(rpd->gen != pw.gen, "revents %x", pw.revents);
 	return arg;

@@ -26,18 +26,15 @@ static int gpoll(const int *fds, int n, uint64_t deadline)
 	for (;;) {
 		bool clear = true;
 		for (int i = 0; i < n; i++) {
-			struct polldesc *pd = fdlook(fds[i]);
 			p[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
-			pw[i].pd = pd;
-			pw[i].gen = atomic_load(&pd->gen);
-			pw[i].events = POLLIN;
-			if (!pdarm(pd, POLLIN))
+			if (!pdarm(&pw[i], fdlook(fds[i]), POLLIN))
 				clear = false;
 		}
-		if (!clear && SC3(SYS_poll, p, n, 0) > 0) {
+		if (!clear) {
+			long r = SC3(SYS_poll, p, n, 0);
 			for (int i = 0; i < n; i++)
-				pddisarm(pw[i].pd, POLLIN);
-			for (int i = 0; i < n; i++)
+				pdlooked(&pw[i], POLLIN, (uint16_t)p[i].revents);
+			for (int i = 0; r > 0 && i < n; i++)
 				if (p[i].revents)
 					return i;
 		}
