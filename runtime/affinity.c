@@ -133,13 +133,45 @@ int goinheritaffinity(struct g *gp, size_t size, const void *set)
 	return err;
 }
 
+/*
+ * Another G is to have a kernel thread of its own: the id of that, or -ENOTSUP if gp blocks in the kernel and cannot be had
+ * for it, -ESRCH if it has ended. One that is parked is woken for nothing, and parks again on its own M.
+ */
+int goown(struct g *gp)
+{
+	enum { TRIES = 2000, PAUSE = 100000 };
+	int tid = 0;
+
+	for (int i = 0; i < TRIES && tid == 0; i++) {
+		exitforeign();
+		lock(&wishlock);
+		tid = gp->owns ? golockedtid(gp) : 0;
+		if (tid == 0)
+			atomic_fetch_or(&gp->wish, WISH_OWN);
+		unlock(&wishlock);
+		uint64_t w = atomic_load(&gp->park);
+		if (tid == 0 && ((w & 0xf) != Parkparked || !gowake(gp, w >> 8, WakeSignal)))
+			wishtell(gp);
+		enterforeign();
+		if (tid == 0 && goended(gp))
+			return -ESRCH;
+		if (tid == 0)
+			gosleep(nanotime() + PAUSE);
+	}
+	return tid != 0 ? tid : -ENOTSUP;
+}
+
 /* gp is about to run on mp and is to have a kernel thread of its own: this one. On g0 */
 void affine(struct m *mp, struct g *gp)
 {
 	lock(&wishlock);
 	uint8_t wish = atomic_exchange(&gp->wish, 0);
-	if (gp->lockedm == NULL && wish != 0)
+	if (gp->lockedm == NULL && wish != 0) {
 		gobind(mp, gp);
+	} else if ((wish & WISH_OWN) && !gp->owns) { /* for a while, so far */
+		gp->nlocked++;
+		gp->owns = true;
+	}
 	if (wish & WISH_CPUS)
 		setof(0, gp->affsize, gp->affinity);
 	if (wish & WISH_POLICY)

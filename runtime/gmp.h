@@ -138,6 +138,7 @@ int gogetaffinity(struct g *gp, size_t size, void *set); /* bytes written, or -e
 /* Policy and priority (policy.c). 0 or -errno, -ESRCH: it has ended. policy < 0: as it is (parks) */
 int gosetsched(struct g *gp, int policy, int prio);
 int gogetsched(struct g *gp, int *policy, int *prio);
+int goown(struct g *gp); /* another G gets a kernel thread of its own: that one's id, or -errno */
 
 /* ---- waiting on an address (sema.c): a futex whose waiters are Gs, or foreign threads --------- */
 

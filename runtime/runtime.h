@@ -618,7 +618,7 @@ static inline void dropg(struct m *mp, struct g *gp)
 
 /* ---- affinity.c ------------------------------------------------------------------------------------ */
 int goinheritaffinity(struct g *gp, size_t size, const void *set);
-enum { WISH_CPUS = 1, WISH_POLICY = 2 };
+enum { WISH_CPUS = 1, WISH_POLICY = 2, WISH_OWN = 4 };
 extern mutex wishlock;
 void wishawait(void);
 void wishtell(struct g *gp); /* gp has a wish from outside, and is cut short: it comes true when it runs next */

@@ -8,6 +8,8 @@
 #include "io.h"
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include "arch.h"
 
 enum { PERTHREAD = 6, KINDBITS = 7 }; /* CPUCLOCK_PERTHREAD | CPUCLOCK_SCHED; what is not the id */
 
@@ -54,39 +56,57 @@ EXPORT int pthread_getcpuclockid(pthread_t t, clockid_t *clk)
 }
 
 /*
- * A timer on the caller's own CPU time is the kernel's to watch: the G stays on its kernel thread from now on. One that is to
+ * A timer on a G's CPU time is the kernel's to watch: that G stays on its kernel thread from now on. One that is to
  * signal a G by its id (SIGEV_THREAD_ID) signals the process, and runtime/sigtimer.c knows whose it is.
+ *
+ * By name (*t) or by the system call's number (*id): libc's timer_t is the kernel's id, but for SIGEV_THREAD.
  */
-EXPORT int timer_create(clockid_t clk, struct sigevent *ev, timer_t *t)
+static int create(clockid_t clk, struct sigevent *ev, timer_t *t, int *id)
+{
+	return id != NULL ? (int)ret_errno(SC3(SYS_timer_create, clk, ev, id)) : REAL(timer_create)(clk, ev, t);
+}
+
+static int createtimer(clockid_t clk, struct sigevent *ev, timer_t *t, int *id)
 {
 	struct g *gp = clk == CLOCK_THREAD_CPUTIME_ID || clk < 0 ? clockof(clk) : NULL, *to = NULL;
 	struct sigevent mine;
-	int tid = 0;
+	int tid = 0, kernel = 0;
 
 	if (poolstarted() && ev != NULL && ev->sigev_notify == SIGEV_THREAD_ID && (tid = ev->_sigev_un._tid) > 0)
 		to = gofid(tid);
 	if (gp == NULL && to == NULL)
-		return REAL(timer_create)(clk, ev, t);
-	if (gp != NULL && gp != getg()) {
-		errno = ENOTSUP; /* nobody can bind another G */
-		return -1;
+		return create(clk, ev, t, id);
+	if (gp != NULL) {
+		kernel = gp == getg() ? lockosthread() : getg() != NULL ? goown(gp) : -ENOTSUP;
+		if (kernel < 0)
+			return (int)ret_errno(kernel == -ESRCH ? -EINVAL : kernel);
+		clk = (clockid_t)(~(unsigned)kernel << 3 | PERTHREAD);
 	}
-	int kernel = gp != NULL ? lockosthread() : 0;
 	if (to != NULL) {
 		mine = *ev;
-		mine.sigev_notify = gp != NULL && to == gp ? SIGEV_THREAD_ID : SIGEV_SIGNAL;
+		mine.sigev_notify = to == gp ? SIGEV_THREAD_ID : SIGEV_SIGNAL;
 		mine._sigev_un._tid = kernel;
 		ev = &mine;
 	}
-	int r = REAL(timer_create)(gp != NULL ? CLOCK_THREAD_CPUTIME_ID : clk, ev, t);
-	if (r == 0 && to != NULL && !gotimer((int)(intptr_t)*t, to, tid)) {
-		REAL(timer_delete)(*t);
+	int r = create(clk, ev, t, id);
+	if (r == 0 && to != NULL && !gotimer(id != NULL ? *id : (int)(intptr_t)*t, to, tid)) {
+		SC1(SYS_timer_delete, id != NULL ? *id : (int)(intptr_t)*t);
 		errno = EAGAIN;
 		r = -1;
 	}
-	if (r != 0 && gp != NULL)
+	if (r != 0 && gp != NULL && gp == getg())
 		unlockosthread();
 	return r;
+}
+
+EXPORT int timer_create(clockid_t clk, struct sigevent *ev, timer_t *t)
+{
+	return createtimer(clk, ev, t, NULL);
+}
+
+int rawtimer(clockid_t clk, struct sigevent *ev, int *id)
+{
+	return createtimer(clk, ev, NULL, id);
 }
 
 EXPORT int timer_delete(timer_t t)

@@ -41,6 +41,8 @@ struct g *taskof(pid_t pid);
 
 /* The pool has started: syscall() looks at what it is asked for. syscall.c */
 void syscallstart(void);
+struct sigevent;
+int rawtimer(int clk, struct sigevent *ev, int *id); /* SYS_timer_create */
 
 /* In each wrapper that is a cancellation point, on entry; after a wait that gave EINTR. */
 static inline void testcancel(void)

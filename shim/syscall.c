@@ -236,6 +236,69 @@ static bool ofthread(long n, long *a, long *b)
 	}
 }
 
+/* The kernel's struct sched_attr, its first part. */
+struct schedattr {
+	uint32_t size, policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+};
+
+static long othersattr(struct g *gp, struct schedattr *attr, long size, long flags)
+{
+	int policy, prio, tid = golockedtid(gp);
+	long r = SC4(SYS_sched_getattr, tid, attr, size, flags);
+
+	if (r == 0 && tid == 0 && (r = gogetsched(gp, &policy, &prio)) == 0) {
+		attr->policy = (uint32_t)policy;
+		attr->priority = (uint32_t)prio;
+	}
+	return r;
+}
+
+/* sched_*(a, ...) where a is another thread of ours, which the kernel does not know by that id. False: it is not. */
+static bool schedother(long n, long a, long b, long c, long d, long *r)
+{
+	struct g *gp = a > 0 && !tome(a) ? taskof((pid_t)a) : NULL;
+
+	if (gp == NULL)
+		return false;
+	switch (n) {
+	case SYS_sched_setaffinity:
+		*r = ret_errno(gosetaffinity(gp, (size_t)b, (const void *)c));
+		break;
+	case SYS_sched_getaffinity:
+		*r = ret_errno(gogetaffinity(gp, (size_t)b, (void *)c));
+		break;
+	case SYS_sched_setscheduler:
+		*r = sched_setscheduler((pid_t)a, (int)b, (const struct sched_param *)c);
+		break;
+	case SYS_sched_getscheduler:
+		*r = sched_getscheduler((pid_t)a);
+		break;
+	case SYS_sched_setparam:
+		*r = sched_setparam((pid_t)a, (const struct sched_param *)b);
+		break;
+	case SYS_sched_getparam:
+		*r = sched_getparam((pid_t)a, (struct sched_param *)b);
+		break;
+	case SYS_sched_rr_get_interval:
+		*r = sched_rr_get_interval((pid_t)a, (struct timespec *)b);
+		break;
+	case SYS_sched_getattr:
+		*r = ret_errno(othersattr(gp, (struct schedattr *)b, c, d));
+		break;
+	case SYS_sched_setattr: {
+		int tid = getg() != NULL ? goown(gp) : -ENOTSUP;
+		*r = ret_errno(tid < 0 ? tid : SC3(SYS_sched_setattr, tid, b, c));
+		break;
+	}
+	default:
+		return false;
+	}
+	return true;
+}
+
 /* ---- the rest ----------------------------------------------------------------------------------
  */
 
@@ -307,6 +370,7 @@ long gosyscall(long n, long a, long b, long c, long d, long e, long f)
 	struct g *gp;
 	pid_t pid;
 	int err;
+	long other, r;
 
 	/* A vfork's child: nothing of its parent's must be touched. */
 	if (unlikely(runtime_vforked != NULL))
@@ -315,7 +379,7 @@ long gosyscall(long n, long a, long b, long c, long d, long e, long f)
 	case SYS_futex:
 		if (!poolstarted())
 			break;
-		long r = gofutex((uint32_t *)a, (int)b, (uint32_t)c, (uintptr_t)d, (uint32_t *)e,
+		r = gofutex((uint32_t *)a, (int)b, (uint32_t)c, (uintptr_t)d, (uint32_t *)e,
 				 (uint32_t)f);
 		testasync((int)r);
 		if (r >= 0)
@@ -458,6 +522,13 @@ long gosyscall(long n, long a, long b, long c, long d, long e, long f)
 		if (gp == NULL)
 			break;
 		return totid(gp, (int)c, (const siginfo_t *)d);
+	case SYS_timer_create:
+		return rawtimer((clockid_t)a, (struct sigevent *)b, (int *)c);
+	case SYS_timer_delete:
+		r = ret_errno(SC1(SYS_timer_delete, a));
+		if (r == 0 && gotimerknown((int)a))
+			gotimergone((int)a);
+		return r;
 	case SYS_setitimer:
 		return setitimer((__itimer_which_t)a, (const struct itimerval *)b,
 				 (struct itimerval *)c);
@@ -498,6 +569,9 @@ long gosyscall(long n, long a, long b, long c, long d, long e, long f)
 	case SYS_sched_getscheduler:
 	case SYS_sched_getparam:
 	case SYS_sched_getattr:
+	case SYS_sched_rr_get_interval:
+		if (schedother(n, a, b, c, d, &other))
+			return other;
 		if (tome(a))
 			a = 0;
 		break;
@@ -562,6 +636,13 @@ long gosyscall(long n, long a, long b, long c, long d, long e, long f)
 	case SYS_statx:
 	case SYS_getrandom:
 		return MARKED(REALSYSCALL());
+	case SYS_sched_setaffinity:
+	case SYS_sched_setscheduler:
+	case SYS_sched_setparam:
+	case SYS_sched_setattr:
+		if (schedother(n, a, b, c, d, &other))
+			return other;
+		__attribute__((fallthrough));
 	default:
 		if (getg() == NULL || !ofthread(n, &a, &b))
 			break;
