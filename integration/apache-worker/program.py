@@ -5,13 +5,14 @@ by SIGHUP: the child is stopped (pthread_kill to every worker) and another one s
 
 import signal
 
-from clients import http_hold, http_work, write_files, wrk
-from daemon import Daemon
+from web import WebServer
 
 
-class Program(Daemon):
+class Program(WebServer):
     model = "pool of 600, one holds a connection"
     binary = "apache2"
+    connections = 200
+    load = 64
     mpm = "worker"
     more = "ServerLimit 4\nThreadLimit 600\nThreadsPerChild 600\nMaxRequestWorkers 2400\nStartServers 1\n" \
         "MinSpareThreads 25\nMaxSpareThreads 2400"
@@ -23,16 +24,7 @@ class Program(Daemon):
 
     async def configure(self):
         self.template("../apache-worker/apache.conf", "apache.conf")
-        write_files(self.dir / "www")
+        await super().configure()
 
     def command(self):
         return "/usr/sbin/apache2", "-DFOREGROUND", "-f", self.dir / "apache.conf"
-
-    async def hold(self):
-        await http_hold(self)
-
-    async def work(self):
-        return await http_work(self, connections=200, width=50)
-
-    async def rate(self):
-        return await wrk(self, "/f1000", connections=64)

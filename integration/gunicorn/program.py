@@ -6,11 +6,11 @@ connections are kept by a selector. SIGHUP: a new worker, the old one ends in go
 import shutil
 import signal
 
-from clients import get, http_hold, http_work, write_files, wrk
-from daemon import Daemon
+from clients import get
+from web import WebServer
 
 
-class Program(Daemon):
+class Program(WebServer):
     model = "pool of 50 in Python"
     binary = "/usr/bin/gunicorn"
     reload_signal = signal.SIGHUP
@@ -22,18 +22,12 @@ class Program(Daemon):
         return self.output("/usr/bin/gunicorn", "--version").split()[-1].rstrip(")")
 
     async def configure(self):
-        write_files(self.dir / "www")
+        await super().configure()
         shutil.copy(self.here / "app.py", self.dir)
 
     def command(self):
         return ("/usr/bin/gunicorn", "-k", "gthread", "--threads", "50", "--keep-alive", "60", "--graceful-timeout", "5",
                 "--worker-connections", "1000", "--bind", f"127.0.0.1:{self.port}", "app:application")
-
-    async def hold(self):
-        await http_hold(self)
-
-    async def work(self):
-        return await http_work(self, connections=150, width=50)
 
     async def leave_open(self):
         """Each has had an answer: a worker cannot end in good order while one of its threads waits for a first request."""
@@ -41,6 +35,3 @@ class Program(Daemon):
         for c in held:
             await get(*c, "f1000")
         return held
-
-    async def rate(self):
-        return await wrk(self, "/f1000", connections=32)

@@ -3,30 +3,22 @@
 pointers and safepoints by SIGSEGV, looks for its stacks' limits, guards them itself, and waits in condition variables.
 """
 
-from clients import http_hold, http_work, write_files, wrk
-from daemon import Daemon
+from web import WebServer
 
 
-class Program(Daemon):
+class Program(WebServer):
     model = "selector, a thread per request, JVM"
     binary = "java"
+    connections = 200
+    load = 64
     mode = "pool"
 
     def version(self):
         return self.output("java", "--version").split()[1]
 
     async def configure(self):
-        write_files(self.dir / "www")
+        await super().configure()
         self.output("javac", "-d", ".", str(self.here.parent / "java-pool/Server.java"))
 
     def command(self):
         return "java", "-Xmx256m", "-XX:+UseSerialGC", "-cp", ".", "Server", self.mode, self.port
-
-    async def hold(self):
-        await http_hold(self)
-
-    async def work(self):
-        return await http_work(self, connections=200, width=50)
-
-    async def rate(self):
-        return await wrk(self, "/f1000", connections=64)

@@ -89,40 +89,6 @@ async def get(reader, writer, name, prefix="/", **options):
     check(content == FILES[name], f"{name}: {len(content)} bytes, not those of the file")
 
 
-async def http_hold(daemon, prefix="/", hasty=True, **options):
-    """daemon.held connections with keep-alive, each used before and after all are open."""
-    names = list(FILES)
-    held = []
-    for i in range(daemon.held):
-        held.append(await daemon.connect(**options))
-        if not hasty:
-            await daemon.accepted()
-    await side_by_side([get(*c, names[i % 5], prefix) for i, c in enumerate(held)], 50)
-    daemon.holding()
-    for _ in range(2):
-        await side_by_side([get(*c, names[(i + 1) % 5], prefix) for i, c in enumerate(held)], daemon.held)
-    for c in held:
-        await end(c[1])
-
-
-async def http_work(daemon, connections=100, width=8, prefix="/", keep=3, missing=404, **options):
-    """Connections that come and go, `width` at a time, each with a few requests."""
-    names = list(FILES)
-
-    async def one(i):
-        c = await daemon.connect(**options)
-        for j in range(keep):
-            await get(*c, names[(i + j) % 5], prefix, close=j == keep - 1)
-        await end(c[1])
-    await side_by_side([one(i) for i in range(connections)], width)
-    reader, writer = await daemon.connect(**options)
-    await ask(writer, prefix + "nothing", close=True)
-    status, _, _ = await answer(reader)
-    await end(writer)
-    check(status == missing, f"a missing file: answered {status}, not {missing}")
-    return {"requests": connections * keep, "missing": status}
-
-
 # -- load generators -------------------------------------------------------------------------------------------------------
 
 def figure(pattern, text):

@@ -1,29 +1,21 @@
 # SPDX-License-Identifier: MIT
 """GNU libmicrohttpd with a thread per connection, in a small server that is compiled here. main sits in sigwait."""
 
-from clients import http_hold, http_work, write_files, wrk
-from daemon import Daemon
+from web import WebServer
 
 
-class Program(Daemon):
+class Program(WebServer):
     model = "one per connection"
     binary = "gcc"
+    connections = 300
+    load = 64
 
     def version(self):
         return self.output("pkg-config", "--modversion", "libmicrohttpd").strip()
 
     async def configure(self):
-        write_files(self.dir / "www")
+        await super().configure()
         self.output("gcc", "-O2", "-o", "server", str(self.here / "server.c"), "-lmicrohttpd")
 
     def command(self):
         return self.dir / "server", self.port, self.dir / "www"
-
-    async def hold(self):
-        await http_hold(self)
-
-    async def work(self):
-        return await http_work(self, connections=300, width=50)
-
-    async def rate(self):
-        return await wrk(self, "/f1000", connections=64)

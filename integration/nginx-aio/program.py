@@ -5,13 +5,15 @@ the pool answers through an eventfd. SIGHUP: a new worker, the old one ends; SIG
 
 import signal
 
-from clients import http_hold, http_work, write_files, wrk
-from daemon import Daemon
+from web import WebServer
 
 
-class Program(Daemon):
+class Program(WebServer):
     model = "event loop, pool of 16 for files"
     binary = "nginx"
+    connections = 300
+    load = 64
+    page = "/f65536"
     workers = 1
     main = "thread_pool default threads=16;"
     http = "aio threads; directio 512; output_buffers 2 128k;"
@@ -24,17 +26,8 @@ class Program(Daemon):
         return self.output("/usr/sbin/nginx", "-v").split("nginx/")[1].split()[0]
 
     async def configure(self):
-        write_files(self.dir / "www")
+        await super().configure()
         self.template("../nginx-aio/nginx.conf", "nginx.conf")
 
     def command(self):
         return "/usr/sbin/nginx", "-p", self.dir, "-c", self.dir / "nginx.conf", "-e", self.dir / "error.log"
-
-    async def hold(self):
-        await http_hold(self)
-
-    async def work(self):
-        return await http_work(self, connections=300, width=50)
-
-    async def rate(self):
-        return await wrk(self, "/f65536", connections=64)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """nginx without threads: two forked event loops. Nothing must be lost, no thread must be made."""
 
-from clients import wrk
 from programs import program
 
 
@@ -12,6 +11,4 @@ class Program(program("nginx-aio")):
     http = "sendfile on;"
     spare = 2                       # three processes
     busy = None
-
-    async def rate(self):
-        return await wrk(self, "/f1000", connections=64)
+    page = "/f1000"

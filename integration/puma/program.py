@@ -3,11 +3,10 @@
 
 import shutil
 
-from clients import http_hold, http_work, write_files, wrk
-from daemon import Daemon
+from web import WebServer
 
 
-class Program(Daemon):
+class Program(WebServer):
     model = "reactor, pool of 64, in Ruby"
     binary = "puma"
 
@@ -15,17 +14,8 @@ class Program(Daemon):
         return self.output("puma", "--version").split()[-1]
 
     async def configure(self):
-        write_files(self.dir / "www")
+        await super().configure()
         shutil.copy(self.here / "config.ru", self.dir)
 
     def command(self):
         return "puma", "-t", "16:64", "-b", f"tcp://127.0.0.1:{self.port}", "-e", "production", "config.ru"
-
-    async def hold(self):
-        await http_hold(self)
-
-    async def work(self):
-        return await http_work(self, connections=150, width=50)
-
-    async def rate(self):
-        return await wrk(self, "/f1000", connections=32)

@@ -5,11 +5,10 @@ The Python is Debian's, not the runner's.
 
 import shutil
 
-from clients import http_hold, http_work, write_files, wrk
-from daemon import Daemon
+from web import WebServer
 
 
-class Program(Daemon):
+class Program(WebServer):
     model = "event loop, pool of 50, in Python"
     binary = "/usr/bin/python3"
     expected = (r"Task queue depth is",)
@@ -18,17 +17,8 @@ class Program(Daemon):
         return self.output("/usr/bin/python3", "-c", "import importlib.metadata as m; print(m.version('waitress'))").strip()
 
     async def configure(self):
-        write_files(self.dir / "www")
+        await super().configure()
         shutil.copy(self.here.parent / "gunicorn/app.py", self.dir)
 
     def command(self):
         return "/usr/bin/python3", self.here / "server.py", self.port, self.dir
-
-    async def hold(self):
-        await http_hold(self)
-
-    async def work(self):
-        return await http_work(self, connections=150, width=50)
-
-    async def rate(self):
-        return await wrk(self, "/f1000", connections=32)
