@@ -2,7 +2,7 @@
 """One program, bare and preloaded, in the order that every program goes through:
 
   configure, start          the fresh folder
-  hold, work                200 connections, every answer compared
+  hold, work                200 connections, every answer compared; gmp dump while they are held, and under load
   reload_signal, work       if it has one
   stop                      idle; the exit status
   start, again              on the same data
@@ -34,7 +34,9 @@ class Run:
     def __init__(self):
         self.facts = {}         # must be the same
         self.trouble = {}       # lines in the logs that look bad
-        self.threads = 0        # kernel threads while the connections were held
+        self.threads = 0        # kernel threads while the connections were held, of so many processes
+        self.processes = 0
+        self.stacks = 0         # threads whose stacks gmp dump has shown at once
         self.most = 0           # and the most that were seen
         self.failure = None
 
@@ -61,6 +63,15 @@ async def watched(daemon, run, work, seconds):
             daemon.few(sorted(seen)[len(seen) // 2], daemon.busy if daemon.busy is not None or daemon.spare is None else daemon.spare + 10, "most of the time")
 
 
+async def looked_at(daemon, work):
+    """gmp dump in the midst of it."""
+    async def look():
+        await asyncio.sleep(0.2)
+        await asyncio.to_thread(daemon.look)
+    result, _ = await asyncio.gather(work, look())
+    return result
+
+
 async def scenario(daemon, run, opts):
     """All of it; what fails is named by its step."""
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
@@ -75,11 +86,12 @@ async def scenario(daemon, run, opts):
         await daemon.start()
     with step("hold"):
         await watched(daemon, run, daemon.hold(), opts.limit)
-        run.threads = daemon.held_threads
+        run.threads, run.processes = daemon.held_threads, daemon.held_processes
         check(run.threads, "hold() did not call holding()")
         run.most = max(run.most, run.threads)
     with step("work"):
-        run.facts["work"] = await watched(daemon, run, daemon.work(), opts.limit)
+        run.facts["work"] = await watched(daemon, run, looked_at(daemon, daemon.work()), opts.limit)
+        run.stacks = daemon.stacks
     if daemon.reload_signal:
         with step("reload"):
             await daemon.reload()
@@ -193,6 +205,8 @@ def differences(reference, run):
     for key in sorted(set(reference.facts) | set(run.facts)):
         if run.facts.get(key) != reference.facts.get(key):
             found.append(f"{key}: {run.facts.get(key)!r}, bare {reference.facts.get(key)!r}")
+    if run.stacks == 0 and run is not reference and reference.threads > reference.processes:
+        found.append(f"gmp dump shows no thread, bare has {reference.threads}")
     for shape, line in run.trouble.items():
         if shape not in reference.trouble:
             found.append(f"log, not so bare: {line.strip()[:300]}")
@@ -211,7 +225,7 @@ def compare(name, make, opts, log_root, say):
         run = one_run(make, procs, opts, kept)
         wrong = differences(reference or run, run)
         took = f"{time.monotonic() - begin:.0f} s"
-        note = f"{run.threads} kernel threads held, {run.most} at most"
+        note = f"{run.threads} kernel threads held, {run.most} at most" + (f", {run.stacks} stacks" if run.stacks else "")
         if procs is None:
             reference = run
             daemon = make(None, None)

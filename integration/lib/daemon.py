@@ -8,6 +8,7 @@ with the library.
 """
 
 import asyncio
+import json
 import os
 import pathlib
 import re
@@ -20,6 +21,7 @@ import time
 
 LISTEN = 60     # s from the start until it listens
 END = 30        # s from the signal until it has ended
+LOOKS = 10      # dumps in which a thread may be on the move
 
 
 class Failed(Exception):
@@ -221,7 +223,7 @@ class Daemon:
         self.pid = self.child.pid
         await self.until_listening()
         if self.procs:
-            check(str(self.lib) in read(f"/proc/{self.pid}/maps"), f"the library is not in the process: {self.errors()}")
+            check(self.preloaded(self.pid), f"the library is not in the process: {self.errors()}")
 
     async def until_listening(self):
         deadline = time.monotonic() + LISTEN
@@ -296,8 +298,34 @@ class Daemon:
         deadline = time.monotonic() + 15
         while (n := self.threads()) > self.most(self.spare) and time.monotonic() < deadline:
             time.sleep(0.05)
-        self.held_threads = n
+        self.held_threads, self.held_processes = n, len(descendants(self.pid))
         self.few(n, self.spare, f"with {self.held} connections")
+        self.look()
+
+    def look(self):
+        """gmp dump while it serves: every thread of it must have a stack. One that is between two turns has none then."""
+        for pid in [p for p in descendants(self.pid) if self.preloaded(p)][:4]:
+            without = None
+            for _ in range(LOOKS):
+                threads = self.dump(pid)
+                self.stacks = max(self.stacks, len(threads))
+                none = {g["id"]: g for g in threads if not g["stack"]}
+                without = none.keys() & (none if without is None else without)
+                if not without:
+                    break
+            check(not without, f"gmp dump {pid}: no stack of {[none[i] for i in without]}")
+
+    def preloaded(self, pid):
+        return self.procs and str(self.lib) in read(f"/proc/{pid}/maps")
+
+    def dump(self, pid):
+        """The threads that it shows; none if the process has made none, or has ended meanwhile."""
+        done = subprocess.run([self.here.parent.parent / "scripts/gmp", "dump", "--json", str(pid)], check=False, timeout=120,
+                              env=bare_env() | {"GMP_LIB": str(self.lib)}, stdin=subprocess.DEVNULL, capture_output=True)
+        if done.returncode == 3 or not self.preloaded(pid):
+            return []
+        check(done.returncode == 0, f"gmp dump {pid}: status {done.returncode}: {done.stderr.decode()}")
+        return json.loads(done.stdout)["threads"]
 
     def most(self, spare):
         """As many kernel threads may it have."""
@@ -316,7 +344,7 @@ class Daemon:
         self.child = None
         self.left = []
         self.helpers = []
-        self.pid = self.starts = self.held_threads = 0
+        self.pid = self.starts = self.held_threads = self.held_processes = self.stacks = 0
         self.too_many = None
 
     def missing(self):
