@@ -18,6 +18,8 @@ class Program(Daemon):
     reload_signal = signal.SIGHUP
     spare = 600                     # two processes for a connection
     leaves = True
+    login = getpass.getuser()
+    greeting = b"SSH-2.0-OpenSSH"
 
     def version(self):
         return self.output("ssh", "-V").split()[0].split("_")[1].rstrip(",")
@@ -42,7 +44,7 @@ class Program(Daemon):
     async def banner(self):
         reader, writer = await self.connect()
         line = await reader.readline()
-        check(line.startswith(b"SSH-2.0-OpenSSH"), f"greeted by {line!r}")
+        check(line.startswith(self.greeting), f"greeted by {line!r}")
         return reader, writer
 
     async def hold(self):
@@ -55,7 +57,7 @@ class Program(Daemon):
         data = body(i, 3000 * i).hex()
         out = await self.client("ssh", "-F", "none", "-i", self.dir / "key", "-p", self.port, "-o", "BatchMode=yes",
                                 "-o", "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={self.dir}/known",
-                                "-o", "LogLevel=ERROR", f"{getpass.getuser()}@127.0.0.1", command,
+                                "-o", "LogLevel=ERROR", f"{self.login}@127.0.0.1", command,
                                 stdin=data.encode(), status=status)
         check(command != "cat" or out == data, f"client {i}: other bytes came back")
 

@@ -23,14 +23,15 @@ class Program(Daemon):
     def version(self):
         return self.output("stunnel4", "-version").split("stunnel ")[1].split()[0]
 
-    async def configure(self):
+    async def configure(self, backend=None):
+        """backend: a port instead of the echo's."""
         self.output("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
                     "-keyout", "key.pem", "-out", "cert.pem")
         self.tls = ssl.create_default_context(cafile=self.dir / "cert.pem")
         self.tls.check_hostname = False
         self.echo, self.quick = await Echo().start(), await self.quick_backend()
         self.second = free_port()
-        self.template("stunnel.conf", to_echo=self.echo.port)
+        self.template("../stunnel/stunnel.conf", "stunnel.conf", to_echo=backend or self.echo.port)
 
     def command(self):
         return "stunnel4", self.dir / "stunnel.conf"
