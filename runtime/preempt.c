@@ -216,8 +216,8 @@ bool gospurious(void)
 
 /* ---- asking: sysmon ------------------------------------------------------------------------------------ */
 
-/* Has the G that mp runs, its P lent, give way soon. False: it runs none. */
-bool preemptone(struct m *mp)
+/* Has the G that mp runs give way when it next leaves the runtime. False: it runs none. */
+bool preemptsoon(struct m *mp)
 {
 	struct g *gp = __atomic_load_n(&mp->curg, __ATOMIC_RELAXED);
 
@@ -227,6 +227,14 @@ bool preemptone(struct m *mp)
 		atomic_store_explicit(&gp->preemptwhen, nanotime(), memory_order_relaxed);
 		atomic_store_explicit(&gp->preempt, true, memory_order_relaxed);
 	}
+	return true;
+}
+
+/* Has the G that mp runs, its P lent, give way soon. False: it runs none. */
+bool preemptone(struct m *mp)
+{
+	if (!preemptsoon(mp))
+		return false;
 	/* One at a time: it is queued, and the handler does not block it. */
 	countone(NULL, CountPreemptAsk);
 	if (debug.noasync || atomic_exchange(&mp->preemptsent, true))

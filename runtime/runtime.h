@@ -599,6 +599,7 @@ enum { SIGPREEMPT = 33 }; /* libc's SIGSETXID; allthreads.c installs the handler
 void preemptinit(void);
 void preemptcoop(struct g *gp);
 bool preemptone(struct m *mp);
+bool preemptsoon(struct m *mp);
 void preemptsig(void *ctx);
 uintptr_t preemptframe(struct g *gp, void *uc, uintptr_t frame);
 

@@ -8,7 +8,7 @@
  *   - retakes Ps: (1) in a marked system call since the last tick with work waiting, or for 10 ms;
  *     (3) lent to the same G for 10 ms with work waiting, and the M blocked in the kernel (its CPU clock
  *     stands still and its state is not R);
- *   - has Gs preempted that compute: (2) after 1 ms if somebody who was woken waits for the P, after 10 ms for others that
+ *   - has Gs preempted that compute, or are in the runtime at each look: (2) after 1 ms if somebody who was woken waits for the P, after 10 ms for others that
  *     compute (preempt.c); the P is taken if that was asked for in vain for 10 ms more;
  *   - sleeps in the netpoller while all Ps compute, so that whom the network wakes runs at once;
  *   - measures how long Gs run on each P, from which maybewake() knows what backlog is worth a wake-up;
@@ -102,13 +102,11 @@ static bool urgent(struct p *pp, uint64_t now)
 		       atomic_load_explicit(&sched.hogqsize, memory_order_relaxed);
 }
 
-static bool retakeforeign(struct p *pp, struct m *mp, uint64_t st, uint64_t now)
+/* Has pp run the same G for a slice? */
+static bool longenough(struct p *pp, uint64_t now)
 {
 	uint32_t t = atomic_load_explicit(&pp->schedtick, memory_order_relaxed);
-	int tid = mp ? atomic_load(&mp->procid) : 0;
 
-	if (unlikely(debug.forcens != 0) && mp != NULL && oncpu(tid))
-		preemptone(mp);
 	if (pp->sysmonschedtick != t) {
 		pp->sysmonschedtick = t;
 		pp->sysmonschedwhen = now;
@@ -116,8 +114,28 @@ static bool retakeforeign(struct p *pp, struct m *mp, uint64_t st, uint64_t now)
 		pp->nasked = 0;
 		return false;
 	}
-	uint64_t slice = urgent(pp, now) ? URGENT : COARSE;
-	if (now < pp->sysmonschedwhen + slice || tid == 0)
+	return now >= pp->sysmonschedwhen + (urgent(pp, now) ? URGENT : COARSE);
+}
+
+/*
+ * The M is in the runtime, as at each of our looks maybe: its G may call what is done there again and again. It is asked to
+ * give way on its way out.
+ */
+static bool askrunning(struct p *pp, uint64_t st, uint64_t now)
+{
+	if (!longenough(pp, now) || (!workwaits(pp) && !urgent(pp, now)))
+		return false;
+	struct m *mp = mofid((int32_t)(st >> 8));
+	return mp != NULL && preemptsoon(mp);
+}
+
+static bool retakeforeign(struct p *pp, struct m *mp, uint64_t st, uint64_t now)
+{
+	int tid = mp ? atomic_load(&mp->procid) : 0;
+
+	if (unlikely(debug.forcens != 0) && mp != NULL && oncpu(tid))
+		preemptone(mp);
+	if (!longenough(pp, now) || tid == 0)
 		return false;
 	/* If Ps idle or spin, others find what comes; only this P's own queue is stuck with it, and can be stolen. But
 	 * a thread that sits in the kernel for good must not keep sysmon from resting. */
@@ -157,6 +175,8 @@ static bool retake(uint64_t now)
 			any |= retakesyscall(pp, mp, st, call, now);
 		else if ((st & 0xff) == Pforeign)
 			any |= retakeforeign(pp, mp, st, now);
+		else if ((st & 0xff) == Prunning)
+			any |= askrunning(pp, st, now);
 	}
 	return any;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What a process was sent is taken by the thread that takes it, though it ends at once: of several threads which end in
- * turn each takes one signal more than the one before; none is lost, and none goes to who blocks it.
- * kill(2), sigqueue(3), signal(7) */
+/* What a process was sent is taken by the thread that takes it, though it ends at once: of several
+ * threads which end in turn each takes one signal more than the one before; none is lost, and none
+ * goes to who blocks it. kill(2), sigqueue(3), signal(7) */
 #include "t.h"
 #include <signal.h>
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Timers on another thread's CPU time: one that computes, one that waits; they signal the process or a thread. Threads asked
- * about, moved and timed by number (syscall) with the id of another. timer_create(2), sched_setattr(2), sched(7) */
+/* Timers on another thread's CPU time: one that computes, one that waits; they signal the process
+ * or a thread. Threads asked about, moved and timed by number (syscall) with the id of another.
+ * timer_create(2), sched_setattr(2), sched(7) */
 #include "t.h"
 #include <sched.h>
 #include <semaphore.h>
@@ -27,7 +28,8 @@ static __thread bool watched;
 static void on_tick(int sig, siginfo_t *info, void *ctx)
 {
 	(void)ctx;
-	if (info->si_code != SI_TIMER || info->si_value.sival_int != sig || (sig == SIGUSR2 && !watched))
+	if (info->si_code != SI_TIMER || info->si_value.sival_int != sig ||
+	    (sig == SIGUSR2 && !watched))
 		strays++;
 	sem_post(&ticked);
 }
@@ -65,7 +67,8 @@ static void *waits(void *arg)
 
 static timer_t timer(pthread_t t, int sig, bool bynumber)
 {
-	struct sigevent ev = {.sigev_notify = sig == SIGUSR2 ? SIGEV_THREAD_ID : SIGEV_SIGNAL, .sigev_signo = sig,
+	struct sigevent ev = {.sigev_notify = sig == SIGUSR2 ? SIGEV_THREAD_ID : SIGEV_SIGNAL,
+			      .sigev_signo = sig,
 			      .sigev_value.sival_int = sig};
 	struct itimerspec often = {{0, 3000000}, {0, 3000000}};
 	clockid_t clk;
@@ -97,7 +100,8 @@ static void watch(const char *who, void *(*fn)(void *), bool bynumber)
 	quit = true;
 	finish(t);
 	if (bynumber)
-		MUST(syscall(SYS_timer_delete, (int)(intptr_t)a) == 0 && syscall(SYS_timer_delete, (int)(intptr_t)b) == 0);
+		MUST(syscall(SYS_timer_delete, (int)(intptr_t)a) == 0 &&
+		     syscall(SYS_timer_delete, (int)(intptr_t)b) == 0);
 	else
 		MUST(timer_delete(a) == 0 && timer_delete(b) == 0);
 	quit = false;
