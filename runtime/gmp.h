@@ -132,6 +132,11 @@ void gogetname(struct g *gp, char name[16]);
  * calls. any thread
  */
 uint64_t gocputime(struct g *gp);
+/*
+ * The program has a protection key (pkeys(7)) from now on: rights to such memory are a register of the kernel thread's, and
+ * each G has its own. Before the caller uses the key; any thread.
+ */
+void gopkeys(void);
 /* The CPUs gp may run on; it gets a kernel thread of its own. 0, or what sched_setaffinity(2) says. any thread */
 int gosetaffinity(struct g *gp, size_t size, const void *set);
 int gogetaffinity(struct g *gp, size_t size, void *set); /* bytes written, or -errno */

@@ -270,6 +270,8 @@ int newproc(const struct newattr *attr, void *(*fn)(void *), void *arg, uintptr_
 	}
 	gp->detached = attr->detached;
 	gp->explicitsched = attr->explicitsched;
+	if (arch_pkeys) /* inherited. Of whoever is asleep when the first key is made, it is what all have till then */
+		gp->pkrights = pkrights();
 	if (self != NULL) /* inherited, as the kernel's comm is */
 		memcpy(gp->name, self->name, sizeof(gp->name));
 	else

@@ -826,6 +826,11 @@ void exitsyscall(void)
 
 /* ---- schedule ---------------------------------------------------------------------------------- */
 
+void gopkeys(void)
+{
+	atomic_store(&sched.pkeys, true);
+}
+
 static noreturn void execute(struct m *mp, struct g *gp, bool inherit)
 {
 	struct p *pp = mp->p;
@@ -834,6 +839,8 @@ static noreturn void execute(struct m *mp, struct g *gp, bool inherit)
 	mp->curg = gp;
 	if (unlikely(atomic_load_explicit(&sched.cputimes, memory_order_relaxed)))
 		cpubegin(mp);
+	if (unlikely(atomic_load_explicit(&sched.pkeys, memory_order_relaxed)) && gp->pkrights != pkrights())
+		setpkrights(gp->pkrights);
 	leavecall(mp); /* who was cancelled inside libc has left its call without a word */
 	atomic_store_explicit(&gp->preempt, false, memory_order_relaxed);
 	atomic_store_explicit(&gp->status, Grunning, memory_order_relaxed);

@@ -123,6 +123,7 @@ struct g {
 	uint32_t affsize;
 	int policy, prio;   /* and what it is to be scheduled by then; the same lock */
 	_Atomic uint8_t wish; /* WISH_* */
+	uint32_t pkrights; /* to memory with protection keys, while it does not run, if sched.pkeys */
 	_Atomic uint64_t cputime; /* ns, up to its last stop, if sched.cputimes; its M writes. cputime.c */
 	uint32_t nlocked;   /* owner: lockosthread() less unlockosthread() */
 	int kernelid;	    /* owner: that of the M it is bound to for the sake of mutexes, or 0. robust.c */
@@ -453,6 +454,7 @@ struct sched {
 	/* sysmon */
 	note sysmonnote;
 	_Atomic bool cputimes; /* somebody wants CPU time by G */
+	_Atomic bool pkeys;    /* the program has allocated a protection key */
 	_Atomic uint32_t sysmonwait;  /* asleep on sysmonnote until kicked */
 	_Atomic uint64_t sysmondelay; /* ns, its present tick */
 
@@ -613,6 +615,8 @@ static inline void dropg(struct m *mp, struct g *gp)
 {
 	if (unlikely(atomic_load_explicit(&sched.cputimes, memory_order_relaxed)))
 		cpuend(mp, gp);
+	if (unlikely(atomic_load_explicit(&sched.pkeys, memory_order_relaxed)))
+		gp->pkrights = pkrights();
 	mp->curg = NULL;
 	gp->m = NULL;
 }

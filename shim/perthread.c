@@ -81,6 +81,18 @@ EXPORT int prctl(int op, ...)
 	return REAL(prctl)(op, a[0], a[1], a[2], a[3]);
 }
 
+/* ---- protection keys ------------------------------------------------------------------------- */
+
+/* Rights to a key are a register of the kernel thread's, which each G has a copy of from now on. */
+EXPORT int pkey_alloc(unsigned flags, unsigned rights)
+{
+	int key = REAL(pkey_alloc)(flags, rights);
+
+	if (key >= 0)
+		gopkeys();
+	return key;
+}
+
 /* ---- credentials, namespaces, the machine ---------------------------------------------------- */
 
 EXPORT int setfsuid(uid_t id)

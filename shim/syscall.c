@@ -537,6 +537,10 @@ long gosyscall(long n, long a, long b, long c, long d, long e, long f)
 
 	case SYS_wait4:
 		return WITHOUTCANCEL(wait4((pid_t)a, (int *)b, (int)c, (struct rusage *)d));
+#ifdef SYS_pkey_alloc
+	case SYS_pkey_alloc:
+		return pkey_alloc((unsigned)a, (unsigned)b);
+#endif
 	case SYS_prctl:
 		return prctl((int)a, b, c, d, e);
 	case SYS_exit:

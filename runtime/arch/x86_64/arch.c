@@ -6,10 +6,12 @@
  * Bridge): some nanoseconds. Otherwise every switch pays a system call. The choice is made once,
  * before the first switch, so arch_fsgsbase is a plain variable.
  *
- * Rejected: asking cpuid. The CPU may know the instruction while the kernel forbids it: SIGILL.
+ * Rejected: asking cpuid for that. The CPU may know the instruction while the kernel forbids it: SIGILL. (Of protection
+ * keys cpuid tells whether the kernel has them on.)
  */
 #include "runtime.h"
 
+#include <cpuid.h>
 #include <sys/auxv.h>
 #include <sys/syscall.h>
 
@@ -17,16 +19,19 @@
 #define ARCH_SET_FS 0x1002
 
 uint32_t arch_fsgsbase;
+bool arch_pkeys;
 
 extern void gostartstub(void);
 
 bool archinit(enum fsbase how)
 {
 	bool have = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE;
+	uint32_t a, b, c = 0, d;
 
 	if (how == FSBASE_WRFSBASE && !have)
 		return false;
 	arch_fsgsbase = have && how != FSBASE_SYSCALL;
+	arch_pkeys = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & bit_OSPKE);
 	return true;
 }
 

@@ -53,6 +53,25 @@ void *gettls(void);
 void settls(void *tcb);
 
 /*
+ * A thread's rights to memory with protection keys, pkeys(7): a register of the kernel thread's, which user code writes
+ * without a system call. Only if there are any (arch_pkeys).
+ */
+extern bool arch_pkeys;
+
+static inline uint32_t pkrights(void)
+{
+	uint32_t rights, zero;
+
+	__asm__ volatile("rdpkru" : "=a"(rights), "=d"(zero) : "c"(0));
+	return rights;
+}
+
+static inline void setpkrights(uint32_t rights)
+{
+	__asm__ volatile("wrpkru" : : "a"(rights), "c"(0), "d"(0) : "memory");
+}
+
+/*
  * Saves the callee-saved state (mxcsr and x87 control word included) on the current stack and SP in
  * gp->sched.sp; loads g0->sched.sp as SP and g0->tcb as thread pointer; calls fn(gp), which must
  * not return. Returns when somebody gogo()s gp. From the moment fn runs, nothing of gp's stack is
