@@ -217,7 +217,7 @@ def names(functions, everything):
 def functions(report, modules, lib, rows, everything):
     interposed = Elf(lib).exports
     kinds = surface.classify(modules, interposed, rows)
-    report.facts["functions"] = {k: {f: {"by": sorted(m), "why": rows[f][1] if f in rows else ""} for f, m in sorted(v.items())}
+    report.facts["functions"] = {k: {f: {"by": sorted(m), "why": rows[f][1] if f in rows else surface.ON_FDS if k == "parks" else ""} for f, m in sorted(v.items())}
                                  for k, v in kinds.items()}
     starters = surface.starters(modules)
     report.facts["threads_by"] = starters
@@ -228,7 +228,7 @@ def functions(report, modules, lib, rows, everything):
             report.say(head, f"{len(kinds[kind])} functions that it imports: {meaning}:")
             report.say(head, names(kinds[kind], everything))
     if kinds.get("interposed"):
-        report.say("libgmp's", f"{len(kinds['interposed'])} functions that it imports are libgmp's: {names(kinds['interposed'], everything)}")
+        report.say("libgmp's", f"{len(kinds['interposed'])} more are wrapped, so that descriptors, signals and children are known here, too: {names(kinds['interposed'], everything)}")
     expect(report, kinds, starters, modules)
 
 
@@ -355,7 +355,7 @@ def main():
     lib = pathlib.Path(os.environ["GMP_LIB"]).resolve()
     rows = {}
     for place in (HERE.parent.parent / "shim" / "surface.def", HERE / "surface.def"):
-        rows = rows or surface.table(place)
+        rows = rows or {**surface.calls(place.with_name("calls.def")), **surface.table(place)}
     report = Report(target)
     try:
         pid, files = None, None

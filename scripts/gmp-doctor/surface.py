@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which functions the program and its libraries import, and what libgmp does with them (shim/surface.def)."""
+"""Which functions the program and its libraries import, and what libgmp does with them (shim/surface.def, shim/calls.def)."""
 
 import pathlib
 import re
@@ -12,6 +12,13 @@ KINDS = {
     "own": ("done inside", "the library's own, without waiting"),
     "passes": ("pass through", "libc's as they are; what blocks there holds a kernel thread, others run after some 20 ms"),
 }
+# On descriptors, which surface.def is not about: these park where the descriptor can be waited for.
+PARKS = {prefix + name + suffix for prefix in ("", "__") for suffix in ("", "_chk") for name in (
+    "accept accept4 connect poll ppoll select pselect epoll_wait epoll_pwait epoll_pwait2 read readv recv recvfrom recvmsg "
+    "recvmmsg write writev send sendto sendmsg sendmmsg sendfile sendfile64 splice").split()}
+ON_FDS = "parks until the descriptor is ready; for a file, a marked system call"
+CALLS = "a marked system call: it blocks the kernel thread, whose P others may take"
+
 # Of libc and what belongs to it: what they import is their own business.
 SYSTEM = re.compile(r"^(libc|libm|libdl|libpthread|librt|libresolv|libutil|libnsl|libnss_\w+|libgcc_s|libanl|libmvec|libthread_db|"
                     r"ld-linux-x86-64|linux-vdso)([.-].*)?\.so")
@@ -31,6 +38,19 @@ def table(path):
     return rows
 
 
+def calls(path):
+    """name -> (kind, why) of calls.def, whose functions are all marked."""
+    try:
+        text = pathlib.Path(path).read_text(encoding="utf-8")
+    except OSError:
+        return {}
+    found = {}
+    for m in re.finditer(r"^(MARK|MARK64|BLOCK)\([^,]*?(\w+)[ *]*, (\w+)", text, re.M):
+        for name in (m[3], m[3] + "64") if m[1] == "MARK64" else (m[3],):
+            found[name] = ("marked", CALLS)
+    return found
+
+
 def system(name):
     return SYSTEM.match(name) is not None
 
@@ -45,13 +65,10 @@ def classify(modules, interposed, rows):
             if function in rows:
                 kind = rows[function][0]
             elif function in interposed:
-                kind = None
+                kind = "parks" if function in PARKS else "interposed"
             else:
                 continue
-            if kind is None:
-                found.setdefault("interposed", {}).setdefault(function, []).append(name)
-            else:
-                found[kind].setdefault(function, []).append(name)
+            found.setdefault(kind, {}).setdefault(function, []).append(name)
     return found
 
 
