@@ -295,7 +295,7 @@ class Daemon:
 
     def holding(self):
         """All connections are open and at rest: count the kernel threads. Those that a burst has left go one by one."""
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while (n := self.threads()) > self.most(self.spare) and time.monotonic() < deadline:
             time.sleep(0.05)
         self.held_threads, self.held_processes = n, len(descendants(self.pid))
