@@ -26,6 +26,7 @@ struct where {
 ptrdiff_t runtime_cancel __attribute__((visibility("hidden")));
 static struct where disabled, async;
 static bool known; /* both of them */
+static int (*setstate)(int, int *); /* libc's pthread_setcancelstate() */
 static uint8_t before[4096];
 
 static bool is(const void *tcb, const struct where *w)
@@ -130,9 +131,24 @@ static bool look(struct where *w, int (*setfn)(int, int *), int want)
 
 void cancelprobe(void)
 {
-	int (*state)(int, int *) = libcown("pthread_setcancelstate");
 	int (*type)(int, int *) = libcown("pthread_setcanceltype");
 
-	known = state && type && look(&disabled, state, PTHREAD_CANCEL_DISABLE) &&
+	setstate = libcown("pthread_setcancelstate");
+	known = setstate && type && look(&disabled, setstate, PTHREAD_CANCEL_DISABLE) &&
 		look(&async, type, PTHREAD_CANCEL_ASYNCHRONOUS);
+}
+
+int cancelhold(void)
+{
+	int old = PTHREAD_CANCEL_ENABLE;
+
+	if (setstate != NULL)
+		setstate(PTHREAD_CANCEL_DISABLE, &old);
+	return old;
+}
+
+void cancelrelease(int old)
+{
+	if (setstate != NULL)
+		setstate(old, NULL);
 }

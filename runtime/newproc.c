@@ -8,6 +8,7 @@
  */
 #include "runtime.h"
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -157,25 +158,30 @@ void gfput(struct m *mp, struct g *gp)
 
 /*
  * gp's TLS where ld.so must make it, under a lock of its own and with the program's allocator: a marked system call with no
- * handler run. Who holds that lock (in dlopen) may have parked for the allocator's, and need this P.
+ * handler run and no cancellation acted upon, as either might not come back. Who holds that lock (in dlopen) may have parked
+ * for the allocator's, and need this P. The allocator may call all that we wrap, and park: so this is program code to the
+ * wrappers (inruntime is 0), and may come back on another M.
  */
 static int tlsslow(struct g *gp, bool made, struct m **mp)
 {
 	struct g *self = getg();
-	int err = 0;
+	int err = 0, state = 0;
+	uint64_t mask = 0;
 
 	if (self != NULL) {
 		enterforeign();
+		state = cancelhold();
+		mask = gosighold();
 		entersyscall();
-		self->inruntime++;
 	}
 	if (made)
 		tlsreset(gp);
 	else
 		err = tlsnew(gp);
 	if (self != NULL) {
-		self->inruntime--;
 		exitsyscall();
+		gosigmask(SIG_SETMASK, &mask, NULL);
+		cancelrelease(state);
 		*mp = exitforeign();
 	}
 	return err;

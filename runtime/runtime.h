@@ -808,6 +808,8 @@ void cancelkick(struct g *gp, struct m *mp);
 /* cancelbits.c: of any thread */
 void cancelprobe(void);		      /* on the template thread */
 bool cancelknown(void);		      /* it has worked */
+int cancelhold(void);		      /* the calling thread is not cancelled until cancelrelease(what it gave) */
+void cancelrelease(int old);
 bool cancelacts(const void *tcb);     /* it has been asked to end, and may. nil: no */
 bool cancelasync(const void *tcb);    /* its type is asynchronous */
 void cancelmark(void *tcb);	      /* it has been asked to end: as libc notes it */
@@ -822,6 +824,7 @@ void sigtramp(int s, siginfo_t *info, void *ctx); /* what the kernel enters (arc
 void sigtrampoline(int s, siginfo_t *info, void *ctx);
 uintptr_t sigframe(int s, siginfo_t *info, void *ctx, uintptr_t frame); /* called by sigtramp */
 void sigsetg(struct g *gp, uint64_t mask); /* gp->sigmask, the kernel's not */
+uint64_t gosighold(void); /* no handler on the calling G, but for faults, until gosigmask() sets what this gave */
 void sigawaitclosed(uint64_t set);	 /* until sysmon blocks them too, if nobody takes them */
 
 #endif

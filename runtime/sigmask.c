@@ -152,6 +152,22 @@ int gosigmask(int how, const uint64_t *set, uint64_t *old)
 	return 0;
 }
 
+/*
+ * Not made soft, nor looked up by sysmon: the program has blocked nothing. Where the default action is deadly it may be taken
+ * meanwhile, as at any other time; what else only this G would take waits for it in the kernel.
+ */
+uint64_t gosighold(void)
+{
+	struct g *gp = getg();
+	uint64_t old = atomic_load_explicit(&gp->sigmask, memory_order_relaxed);
+	uint64_t mask = old | (ALLSIGS & ~UNBLOCKABLE & ~FAULTS);
+
+	atomic_store(&gp->sigmask, mask);
+	SC4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
+	gp->m->sigmask = mask;
+	return old;
+}
+
 void gosigswap(uint64_t mask, uint64_t *old)
 {
 	struct g *gp = getg();

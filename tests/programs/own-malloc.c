@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* A program with an allocator of its own, as jemalloc is one: it is first called while libraries are being set up, and
- * takes its lock and calls the system before it is ready. Then threads use it. */
+ * takes its lock and calls the system before it is ready. Then threads use it, and are made while others hold its lock, and
+ * fork: its handlers, which take the lock too, were there before anybody's. pthread_atfork(3) */
 #include "t.h"
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 enum { ARENA = 64 << 20, ALIGN = 16 };
 
@@ -10,6 +12,21 @@ static pthread_mutex_t lock;
 static char *arena;
 static size_t used;
 static int entered;
+
+static void prefork(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+static void parent(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+static void child(void)
+{
+	pthread_mutex_init(&lock, NULL);
+}
 
 /* Under a lock that must not be entered again, as jemalloc's. */
 static void setup(void)
@@ -26,6 +43,7 @@ static void setup(void)
 		(void)!read(fd, buf, sizeof(buf));
 		close(fd);
 		pthread_mutex_init(&lock, NULL);
+		pthread_atfork(prefork, parent, child);
 		arena = p;
 	}
 	pthread_mutex_unlock(&initlock);
@@ -82,18 +100,39 @@ static void *worker(void *arg)
 	return (void *)bad;
 }
 
+static void *forks(void *arg)
+{
+	int st;
+
+	for (int i = 0; i < 6; i++) {
+		pid_t pid = fork();
+		if (pid == 0) {
+			char *p = malloc(1000);
+			pthread_t t;
+			_exit(p != NULL && pthread_create(&t, NULL, worker, arg) == 0 && pthread_join(t, NULL) == 0 ? 7 : 8);
+		}
+		MUST(pid > 0 && waitpid(pid, &st, 0) == pid && WIFEXITED(st) && WEXITSTATUS(st) == 7);
+		free(malloc(100));
+	}
+	return arg;
+}
+
 int main(void)
 {
-	pthread_t t[20];
+	pthread_t t[20], f[3];
 	void *bad;
 
 	for (long i = 0; i < 20; i++)
 		MUST(pthread_create(&t[i], NULL, worker, (void *)i) == 0);
+	for (long i = 0; i < 3; i++)
+		MUST(pthread_create(&f[i], NULL, forks, (void *)(50 + i)) == 0);
 	long all = 0;
 	for (int i = 0; i < 20; i++) {
 		MUST(pthread_join(t[i], &bad) == 0);
 		all += (long)bad;
 	}
+	for (int i = 0; i < 3; i++)
+		MUST(pthread_join(f[i], NULL) == 0);
 	say("%ld bytes were another thread's", all);
 	say("the allocator was used: %d", entered >= 4000);
 	return 0;
