@@ -197,6 +197,12 @@ static long wakeop(uint32_t *addr, int nwake, int nwake2, uint32_t *addr2, uint3
 	return r;
 }
 
+/* Not poolstarted(): a process that shares our memory (clone.c) meets our Gs here, as its semaphores and mutexes do. */
+bool gofutexes(void)
+{
+	return atomic_load_explicit(&sched.started, memory_order_acquire);
+}
+
 long gofutex(uint32_t *addr, int op, uint32_t val, uintptr_t timeout, uint32_t *addr2,
 	     uint32_t val3)
 {

@@ -218,6 +218,7 @@ int futexrequeue(_Atomic uint32_t *addr, int nwake, const void *to, int nmove, c
  * futex(2) of the program's (futex.c): the result or -errno. Private waits park and meet others of ours and of the
  * kernel; all else is the kernel's. (parks)
  */
+bool gofutexes(void); /* futexes are ours: there are threads, of this process or of one that shares its memory */
 long gofutex(uint32_t *addr, int op, uint32_t val, uintptr_t timeout, uint32_t *addr2, uint32_t val3);
 
 /* ---- loading (dlhook.c, arch/), where ld.so's own pointers are not hooked ------------------------- */

@@ -372,12 +372,12 @@ long gosyscall(long n, long a, long b, long c, long d, long e, long f)
 	int err;
 	long other, r;
 
-	/* A vfork's child: nothing of its parent's must be touched. */
-	if (unlikely(runtime_vforked != NULL))
+	/* A vfork's child: nothing of its parent's must be touched, but who waits for its wake-ups is in our queues, as with sem_post(). */
+	if (unlikely(runtime_vforked != NULL) && n != SYS_futex)
 		return REALSYSCALL();
 	switch (n) {
 	case SYS_futex:
-		if (!poolstarted())
+		if (!gofutexes())
 			break;
 		r = gofutex((uint32_t *)a, (int)b, (uint32_t)c, (uintptr_t)d, (uint32_t *)e,
 				 (uint32_t)f);

@@ -49,6 +49,7 @@ static int works(void *arg)
 			return 2;
 		sem_post(&sem);
 	}
+	nanosleep(&ts, NULL); /* so that the other one waits by now */
 	__atomic_store_n(&word, 1, __ATOMIC_SEQ_CST);
 	wake(&word, 1);
 	return arg == NULL ? 0 : 3;
