@@ -16,7 +16,7 @@ BOUNDS(inner);
 BOUNDS(middle);
 BOUNDS(outer);
 
-static atomic_int seen, quit;
+static atomic_int seen, quit, there;
 static __thread sigjmp_buf out;
 static int p[2];
 
@@ -62,14 +62,17 @@ IN(inner) static int does(int what)
 	case 0:
 		return *nil;
 	case 1:
+		there = 1;
 		while (!quit)
 			sum++;
 		return 1;
 	case 2:
+		there = 1;
 		while (read(p[0], &c, 1) < 0)
 			;
 		return 1;
 	default:
+		there = 1;
 		while (!quit)
 			usleep(1000);
 		return 1;
@@ -92,8 +95,10 @@ IN(outer) static void *thread(void *arg)
 
 static void interrupt(int what)
 {
-	seen = quit = 0;
+	seen = quit = there = 0;
 	pthread_t t = start(thread, (void *)(intptr_t)what);
+	while (!there)
+		usleep(100);
 	settle();
 	OK(pthread_kill(t, SIGUSR1));
 	while (!seen)

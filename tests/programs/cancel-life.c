@@ -45,6 +45,13 @@ static void *runs(void *arg)
 	return arg;
 }
 
+/* No point any more once it has posted: whenever it is cancelled then, it comes to its own end. */
+static void *posts(void *arg)
+{
+	sem_post(&ready);
+	return arg;
+}
+
 /* A key that is set again and again by its destructor: PTHREAD_DESTRUCTOR_ITERATIONS rounds. */
 static void again(void *v)
 {
@@ -200,7 +207,8 @@ int main(void)
 	}
 	say("at once: all ran: %d", ran == scaled(500));
 
-	t = start(runs, "its own end");
+	t = start(posts, "its own end");
+	sem_wait(&ready);
 	settle();
 	RC(pthread_cancel(t));
 	report("ended", t);

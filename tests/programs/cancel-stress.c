@@ -230,6 +230,7 @@ static void phase(const char *name, void *(*waits)(void *), void *(*feeds)(void 
 		  int *eaten)
 {
 	pthread_t c[CANCELLERS], f[PRODUCERS];
+	bool bare = getenv("GMP_PROCS") == NULL; /* preloaded, nothing may be lost: then this goes on for ever */
 	void *r;
 
 	body = waits;
@@ -248,10 +249,13 @@ static void phase(const char *name, void *(*waits)(void *), void *(*feeds)(void 
 	/* All that was given is taken by somebody. */
 	for (int n = 0; eaten && GET(*eaten) != GET(*fed); n++) {
 		usleep(1000);
-		if (n % 3000 == 2999 && fed == &posted) {
+		if (n % 3000 == 2999 && bare && fed == &posted) {
 			fprintf(stderr, "a wake-up was lost: %d of %d\n", GET(*eaten), GET(*fed));
 			ADD(posted);
 			sem_post(&sem);
+		} else if (n % 3000 == 2999 && bare) {
+			fprintf(stderr, "a signal was lost: %d of %d\n", GET(*eaten), GET(*fed));
+			OK(pthread_cond_broadcast(&cond));
 		}
 	}
 	for (int i = 0; i < WAITERS; i++)

@@ -56,7 +56,7 @@ static void full_backlog(void)
 static void *all(void *arg)
 {
 	struct sockaddr_in a;
-	int l = tcp_listen(&a, 5), s = socket(AF_INET, SOCK_STREAM, 0), e;
+	int l = tcp_listen(&a, 5), s = socket(AF_INET, SOCK_STREAM, 0), closed, e;
 	socklen_t len = sizeof e;
 
 	SYS(connect(s, (struct sockaddr *)&a, sizeof a));
@@ -64,6 +64,7 @@ static void *all(void *arg)
 	say("blocking still: %d", !(fcntl(s, F_GETFL) & O_NONBLOCK));
 	close(s);
 	close(l);
+	closed = bound(SOCK_STREAM, &a); /* does not listen, and keeps others off the port */
 	s = socket(AF_INET, SOCK_STREAM, 0);
 	SYS(connect(s, (struct sockaddr *)&a, sizeof a));
 	SYS(connect(s, (struct sockaddr *)&a, sizeof a));
@@ -83,6 +84,7 @@ static void *all(void *arg)
 	}
 	say("non-blocking: %s", errname(errno));
 	close(s);
+	close(closed);
 	full_backlog();
 	return arg;
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* CPU time by thread: what a thread has computed, not what others did on the same kernel thread, nor what it slept. */
 #include "t.h"
+#include <semaphore.h>
 #include <sys/resource.h>
 
 static _Atomic bool quit;
-static pthread_barrier_t ready;
+static pthread_barrier_t ready, over;
+static sem_t computed;
 
 static double cpu(clockid_t clk)
 {
@@ -29,8 +31,8 @@ static void *works(void *arg)
 	pthread_barrier_wait(&ready);
 	compute((intptr_t)arg);
 	MUST(getrusage(RUSAGE_THREAD, &ru) == 0);
-	while (!quit)
-		usleep(1000);
+	sem_post(&computed);
+	pthread_barrier_wait(&over); /* uses no time */
 	return arg;
 }
 
@@ -49,6 +51,8 @@ int main(void)
 	double before = cpu(CLOCK_THREAD_CPUTIME_ID);
 
 	OK(pthread_barrier_init(&ready, NULL, 5));
+	OK(pthread_barrier_init(&over, NULL, 5));
+	MUST(sem_init(&computed, 0, 0) == 0);
 	y = start(yields, NULL);
 	for (int i = 0; i < 4; i++) {
 		t[i] = start(works, (void *)(intptr_t)(i * 40));
@@ -60,8 +64,9 @@ int main(void)
 	pthread_barrier_wait(&ready);
 	/* Each comes to what it was to compute, and not to what the others did. */
 	for (int i = 0; i < 4; i++)
-		while (cpu(clk[i]) < i * 40)
-			usleep(1000);
+		MUST(sem_wait(&computed) == 0);
+	for (int i = 0; i < 4; i++)
+		MUST(cpu(clk[i]) >= i * 40);
 	usleep(50000);
 	double used[4];
 	for (int i = 0; i < 4; i++)
@@ -71,6 +76,7 @@ int main(void)
 	say("main slept meanwhile: %d", cpu(own) - before < used[3]);
 	say("its two clocks differ by less than it used: %d", cpu(CLOCK_THREAD_CPUTIME_ID) - cpu(own) < used[3]);
 	quit = true;
+	pthread_barrier_wait(&over);
 	for (int i = 0; i < 4; i++)
 		finish(t[i]);
 	finish(y);

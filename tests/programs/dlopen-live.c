@@ -162,6 +162,8 @@ int main(void)
 		say("%s: loaded %d, unloaded %d, wrong values %d", names[i], ups == 2 * scaled(10),
 		    downs == ups, GET(wrong));
 	}
+	while (GET(made) <= 100)
+		usleep(1000);
 	OK(pthread_mutex_lock(&m));
 	__atomic_store_n(&done, 1, __ATOMIC_SEQ_CST);
 	OK(pthread_cond_broadcast(&turn));

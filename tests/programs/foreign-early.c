@@ -104,6 +104,7 @@ static void r_sem(void)
 
 static void r_futex(void)
 {
+	until_waiting(&word, 1);
 	__atomic_store_n(&word, 1, __ATOMIC_SEQ_CST);
 	say("  woken: %ld", wake(&word, 1));
 }

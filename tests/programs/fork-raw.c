@@ -9,6 +9,7 @@
 
 static int quiet[2];
 static int handlers;
+static pthread_barrier_t gate;
 
 static void handler(void)
 {
@@ -71,10 +72,13 @@ static void one(const char *who, int exec)
 		say("%s: %s", who, exec ? "executed" : "lived");
 }
 
+/* While one forks nobody makes threads or ends: bare, _Fork() copies libc's locks as they are. */
 static void *forks(void *arg)
 {
+	pthread_barrier_wait(&gate);
 	for (int i = 0; i < scaled(10); i++)
 		one(NULL, i & 1);
+	pthread_barrier_wait(&gate);
 	return arg;
 }
 
@@ -97,6 +101,7 @@ int main(void)
 	pthread_t b[8], t[6];
 
 	MUST(pipe(quiet) == 0);
+	OK(pthread_barrier_init(&gate, NULL, 7));
 	OK(pthread_atfork(handler, handler, handler));
 	one("before there are threads", 0);
 	for (int i = 0; i < 8; i++)
@@ -105,6 +110,8 @@ int main(void)
 	one("main", 1);
 	for (int i = 0; i < 6; i++)
 		t[i] = start(forks, NULL);
+	pthread_barrier_wait(&gate);
+	pthread_barrier_wait(&gate);
 	for (int i = 0; i < 6; i++)
 		finish(t[i]);
 	say("threads, and no handler ran: %d", handlers == 0);

@@ -16,6 +16,7 @@ static pthread_rwlock_t rw = PTHREAD_RWLOCK_INITIALIZER;
 static pthread_mutex_t chair = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t never = PTHREAD_COND_INITIALIZER;
 static char order[64];
+static int sitting; /* under chair */
 static pthread_t forker;
 
 static void note(const char *s)
@@ -56,7 +57,7 @@ static void destroys(void *arg)
 static void *sleeps(void *arg)
 {
 	pthread_mutex_lock(&chair);
-	for (;;)
+	for (sitting++;;)
 		pthread_cond_wait(&never, &chair);
 	return arg;
 }
@@ -165,7 +166,12 @@ int main(void)
 	MUST(setitimer(ITIMER_REAL, &it, NULL) == 0);
 	OK(pthread_detach(start(sleeps, NULL)));
 	OK(pthread_detach(start(sleeps, NULL)));
-	settle();
+	/* Who has been seen to sit has given the mutex back: no child finds it locked by a thread that it has not. */
+	for (int n = 0; n < 2; usleep(1000)) {
+		OK(pthread_mutex_lock(&chair));
+		n = sitting;
+		OK(pthread_mutex_unlock(&chair));
+	}
 	for (intptr_t i = 0; i < 4; i++) {
 		say("child %d", (int)i);
 		finish(start(forks, (void *)i));

@@ -165,10 +165,15 @@ int main()
 	for (long i = 3; i < 6; i++)
 		t[i] = start(consume, (void *)i);
 	d = start(disturbs, t);
+	for (bool all = false; !all; usleep(1000)) {
+		m.lock();
+		all = nproduced == 3L * rounds;
+		m.unlock();
+	}
+	stop = true; /* before they are joined: nobody may be told of a thread that is gone */
+	finish(d);
 	for (int i = 0; i < 3; i++)
 		finish(t[i]);
-	stop = true;
-	finish(d);
 	m.lock();
 	done = true;
 	notempty.broadcast(m);

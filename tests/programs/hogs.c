@@ -81,7 +81,7 @@ int main(int argc, char **argv)
 	uint64_t steps[HOGS] = {0};
 
 	(void)argv;
-	rounds = scaled(argc > 1 ? 2000 : 200);
+	rounds = scaled(argc > 1 ? 2000 : 60);
 	rtt = calloc(rounds, sizeof *rtt);
 	nap = calloc(rounds, sizeof *nap);
 	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, sv) == 0);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* sched_yield among 500 threads: those that wait by yielding let the others run, in main and in
+/* sched_yield among 250 threads: those that wait by yielding let the others run, in main and in
  * threads. sched_yield(2) */
 #include "t.h"
 
-#define N 500
+#define N 250
 
 static volatile int turn;
 static int count;
