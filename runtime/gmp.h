@@ -299,7 +299,8 @@ int gosigrun(void);
 /* How many handlers have run on the calling G, or those only without SA_RESTART. */
 uint32_t gohandled(bool any);
 /* The signals of that timer are gp's, whose thread id is tid. False: no room (sigtimer.c). any thread */
-bool gotimer(int id, struct g *gp, int tid);
+bool gotimer(int id, struct g *gp, int tid, struct g *watched);
+struct g *gotimerwatches(int id);
 bool gotimerknown(int id);
 void gotimergone(int id);
 /* The process has stopped sending itself a signal: what is still on its way has arrived afterwards (parks) */

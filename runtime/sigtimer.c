@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * sigtimer.c: timers that signal one thread (timer_create(2), SIGEV_THREAD_ID).
+ * sigtimer.c: timers that signal one thread (timer_create(2), SIGEV_THREAD_ID), or watch the CPU time of one.
  *
  * The kernel does not know Gs. So it is told to send the signal to the process, and here is kept whose it is, by the
  * timer's id, which is in the siginfo. The trampoline and sysmon ask sigtimerof() before they look for anyone else.
+ *
+ * Of one that watches a G's CPU time, whose it is: that clock and its kernel thread's do not say the same (timer_settime).
  *
  * A table by id, a few places each; written under lock, read by the trampoline without: an entry is valid while its id is
  * there before and after the rest was read. The kernel counts ids up. So after timer_delete() the entry stays, as nobody's
@@ -11,12 +13,14 @@
  */
 #include "runtime.h"
 
-enum { SLOTS = 4096, PROBES = 32 };
+enum { SLOTS = 4096, PROBES = 32, NOTHREAD = -1 };
 
 static struct slot {
 	_Atomic int id; /* + 1; 0: free */
-	_Atomic int tid; /* 0: deleted */
+	_Atomic int tid; /* 0: deleted. NOTHREAD: signals the process */
 	struct g *_Atomic gp;
+	struct g *_Atomic watched; /* or nil */
+	_Atomic int watchedtid;
 } slots[SLOTS];
 static mutex timerslock;
 static _Atomic bool anytimers; /* ever */
@@ -39,7 +43,7 @@ static struct slot *find(int id)
 	return NULL;
 }
 
-bool gotimer(int id, struct g *gp, int tid)
+bool gotimer(int id, struct g *gp, int tid, struct g *watched)
 {
 	struct slot *sl = NULL;
 
@@ -54,7 +58,9 @@ bool gotimer(int id, struct g *gp, int tid)
 	if (sl != NULL) {
 		atomic_store(&sl->id, 0);
 		atomic_store(&sl->gp, gp);
-		atomic_store(&sl->tid, tid);
+		atomic_store(&sl->tid, gp != NULL ? tid : NOTHREAD);
+		atomic_store(&sl->watched, watched);
+		atomic_store(&sl->watchedtid, watched != NULL ? watched->tid : 0);
 		atomic_store(&sl->id, id + 1);
 		atomic_store(&anytimers, true);
 	}
@@ -65,6 +71,17 @@ bool gotimer(int id, struct g *gp, int tid)
 bool gotimerknown(int id)
 {
 	return atomic_load(&anytimers) && find(id) != NULL;
+}
+
+/* Whose CPU time it watches; nil: it does not, or that thread has ended. */
+struct g *gotimerwatches(int id)
+{
+	struct slot *sl = atomic_load(&anytimers) ? find(id) : NULL;
+	struct g *gp = sl != NULL ? atomic_load(&sl->watched) : NULL;
+
+	if (gp == NULL || atomic_load(&sl->tid) == 0 || gp->tid != atomic_load(&sl->watchedtid) || atomic_load(&sl->id) != id + 1)
+		return NULL;
+	return atomic_load(&gp->status) != Gdead ? gp : NULL;
 }
 
 void gotimergone(int id)
@@ -87,7 +104,7 @@ bool sigtimerof(const siginfo_t *info, struct g **gp)
 		return false;
 	struct g *g = atomic_load(&sl->gp);
 	int tid = atomic_load(&sl->tid);
-	if (atomic_load(&sl->id) != info->si_timerid + 1)
+	if (tid == NOTHREAD || atomic_load(&sl->id) != info->si_timerid + 1)
 		return false;
 	*gp = tid != 0 && g->tid == tid && atomic_load(&g->status) != Gdead ? g : NULL;
 	return true;

@@ -89,7 +89,8 @@ static int createtimer(clockid_t clk, struct sigevent *ev, timer_t *t, int *id)
 		ev = &mine;
 	}
 	int r = create(clk, ev, t, id);
-	if (r == 0 && to != NULL && !gotimer(id != NULL ? *id : (int)(intptr_t)*t, to, tid)) {
+	bool known = id != NULL || (intptr_t)*t >= 0; /* libc's own number, for SIGEV_THREAD */
+	if (r == 0 && known && !gotimer(id != NULL ? *id : (int)(intptr_t)*t, to, tid, gp)) {
 		SC1(SYS_timer_delete, id != NULL ? *id : (int)(intptr_t)*t);
 		errno = EAGAIN;
 		r = -1;
@@ -107,6 +108,39 @@ EXPORT int timer_create(clockid_t clk, struct sigevent *ev, timer_t *t)
 int rawtimer(clockid_t clk, struct sigevent *ev, int *id)
 {
 	return createtimer(clk, ev, NULL, id);
+}
+
+/* A time on a G's clock, as the time that is left: its kernel thread's clock says another. */
+static const struct itimerspec *relative(int id, int *flags, const struct itimerspec *new, struct itimerspec *rel)
+{
+	struct g *gp = (*flags & TIMER_ABSTIME) && new != NULL && id >= 0 ? gotimerwatches(id) : NULL;
+
+	if (gp == NULL || badtime(&new->it_value) || (new->it_value.tv_sec | new->it_value.tv_nsec) == 0)
+		return new;
+	uint64_t now = gocputime(gp), s = (uint64_t)new->it_value.tv_sec;
+	if (s > UINT64_MAX / 2000000000u)
+		return new; /* never, on either clock */
+	uint64_t at = s * 1000000000u + (uint64_t)new->it_value.tv_nsec, left = at > now ? at - now : 1;
+	*rel = *new;
+	rel->it_value = (struct timespec){(time_t)(left / 1000000000u), (long)(left % 1000000000u)};
+	*flags &= ~TIMER_ABSTIME;
+	return rel;
+}
+
+EXPORT int timer_settime(timer_t t, int flags, const struct itimerspec *new, struct itimerspec *old)
+{
+	struct itimerspec rel;
+
+	new = relative((intptr_t)t >= 0 ? (int)(intptr_t)t : -1, &flags, new, &rel);
+	return REAL(timer_settime)(t, flags, new, old);
+}
+
+int rawtimerset(int id, int flags, const struct itimerspec *new, struct itimerspec *old)
+{
+	struct itimerspec rel;
+
+	new = relative(id, &flags, new, &rel);
+	return (int)ret_errno(SC4(SYS_timer_settime, id, flags, new, old));
 }
 
 EXPORT int timer_delete(timer_t t)

@@ -42,7 +42,9 @@ struct g *taskof(pid_t pid);
 /* The pool has started: syscall() looks at what it is asked for. syscall.c */
 void syscallstart(void);
 struct sigevent;
+struct itimerspec;
 int rawtimer(int clk, struct sigevent *ev, int *id); /* SYS_timer_create */
+int rawtimerset(int id, int flags, const struct itimerspec *new, struct itimerspec *old);
 
 /* In each wrapper that is a cancellation point, on entry; after a wait that gave EINTR. */
 static inline void testcancel(void)

@@ -524,6 +524,8 @@ long gosyscall(long n, long a, long b, long c, long d, long e, long f)
 		return totid(gp, (int)c, (const siginfo_t *)d);
 	case SYS_timer_create:
 		return rawtimer((clockid_t)a, (struct sigevent *)b, (int *)c);
+	case SYS_timer_settime:
+		return rawtimerset((int)a, (int)b, (const struct itimerspec *)c, (struct itimerspec *)d);
 	case SYS_timer_delete:
 		r = ret_errno(SC1(SYS_timer_delete, a));
 		if (r == 0 && gotimerknown((int)a))

@@ -110,6 +110,39 @@ static void watch(const char *who, void *(*fn)(void *), bool bynumber)
 	say("%s: strays %d", who, strays);
 }
 
+/* A time on its own clock, after it has computed for a while wherever it was put. */
+static void *until(void *arg)
+{
+	struct sigevent ev = {
+	    .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1, .sigev_value.sival_int = SIGUSR1};
+	struct itimerspec at = {{0, 0}, now(CLOCK_THREAD_CPUTIME_ID)};
+	timer_t t;
+
+	(void)arg;
+	for (int i = 0; i < 20; i++) { /* beside the others, on every kernel thread */
+		struct timespec end = now(CLOCK_THREAD_CPUTIME_ID);
+		for (end.tv_nsec += 1000000;
+		     now(CLOCK_THREAD_CPUTIME_ID).tv_nsec < end.tv_nsec && end.tv_nsec < 999000000;)
+			;
+		usleep(100);
+	}
+	MUST(timer_create(CLOCK_THREAD_CPUTIME_ID, &ev, &t) == 0);
+	at.it_value = now(CLOCK_THREAD_CPUTIME_ID);
+	at.it_value.tv_nsec += 20000000;
+	if (at.it_value.tv_nsec > 999999999) {
+		at.it_value.tv_nsec -= 1000000000;
+		at.it_value.tv_sec++;
+	}
+	MUST(timer_settime(t, TIMER_ABSTIME, &at, NULL) == 0);
+	while (sem_trywait(&ticked) != 0)
+		;
+	struct timespec came = now(CLOCK_THREAD_CPUTIME_ID);
+	MUST(came.tv_sec > at.it_value.tv_sec ||
+	     (came.tv_sec == at.it_value.tv_sec && came.tv_nsec >= at.it_value.tv_nsec));
+	MUST(timer_delete(t) == 0);
+	return NULL;
+}
+
 int main(void)
 {
 	struct sigaction sa = {.sa_sigaction = on_tick, .sa_flags = SA_SIGINFO};
@@ -125,6 +158,20 @@ int main(void)
 	watch("waits", waits, false);
 	watch("computes, by number", computes, true);
 	watch("waits, by number", waits, true);
+
+	while (sem_trywait(&ticked) == 0)
+		;
+	pthread_t u[6];
+	for (int i = 0; i < NELEM(u); i++)
+		u[i] = start(computes, NULL);
+	finish(start(until, NULL));
+	quit = true;
+	for (int i = 0; i < NELEM(u); i++)
+		finish(u[i]);
+	quit = false;
+	while (sem_trywait(&up) == 0)
+		;
+	say("not before the time on its own clock");
 
 	pthread_t t = start(waits, NULL);
 	await(&up);
