@@ -166,48 +166,14 @@ void setsigmask(struct m *mp, uint64_t mask)
 	SC4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
 }
 
-/*
- * The bound on Ms. Gs that are runnable wait then until an M is free, and that must not wait for one of them: so the last
- * Ms may not enter a call known to block, whose wrapper asks gomayblock() and polls instead, napping. There are as many of
- * these as may pass gomayblock() at a time, by Ps. Calls that block unexpectedly can take these too.
- */
-static void saymaxm(void)
-{
-	static _Atomic bool said;
-
-	if (!atomic_exchange(&said, true))
-		gprintf("libgmp: GMP_MAXM=%d kernel threads are in use, most of them blocked in system calls; "
-			"runnable threads wait until one is free\n",
-			debug.maxm);
-}
-
-bool gomayblock(void)
-{
-	/* Two never run a G: sysmon, and that of aside.c. */
-	if (likely(getg() == NULL || atomic_load_explicit(&sched.nblocking, memory_order_relaxed) <
-					     debug.maxm - 2 - gomaxprocs))
-		return true;
-	saymaxm();
-	return false;
-}
-
-/* No M to be had: it is in vain to ask for one. Racy. */
-bool atmaxm(void)
-{
-	return unlikely(atomic_load_explicit(&sched.nm, memory_order_relaxed) >= debug.maxm) && sched.nmidle == 0;
-}
-
 /* A new M without a kernel thread: its scheduler stack, TCB and place in sched.allms. NULL: no memory, or GMP_MAXM. */
 struct m *mnew(void)
 {
 	static _Atomic int32_t mids;
 	long mem;
 
-	if (atomic_fetch_add_explicit(&sched.nm, 1, memory_order_relaxed) >= debug.maxm) {
-		atomic_fetch_sub_explicit(&sched.nm, 1, memory_order_relaxed);
-		saymaxm();
+	if (!mcount())
 		return NULL;
-	}
 	struct m *mp = mreuse();
 	if (mp != NULL) {
 		mp->forked = mp->retired = false;

@@ -580,7 +580,6 @@ void injectglist(struct g *list, int32_t n); /* linked by schedlink, all Gwaitin
 void startm(struct p *pp, bool spinning);
 void newmwaiting(void);
 void wakep(void);
-bool atmaxm(void);
 void handoffp(struct p *pp);
 bool retakep(struct p *pp, uint64_t seen);
 struct g *galloc(void); /* a struct g never used before, known to foreachg */
@@ -691,6 +690,11 @@ void sysmonstart(void);
 bool mspecial(void (*fn)(void)); /* an M that runs fn, never a G. False: no memory, or no thread */
 void beprompt(void);
 void sysmonkick(void); /* let it look again now. any thread, signal handlers too */
+
+/* ---- bound.c ------------------------------------------------------------------------------------- */
+bool atmaxm(void);	    /* no M to be had: it is in vain to ask for one. Racy */
+bool mcount(void);	    /* counts an M that is to be made. False: it may not be */
+bool starved(uint64_t now); /* sysmon: true if atmaxm() */
 
 /* ---- stray.c ------------------------------------------------------------------------------------- */
 bool strayenter(struct m *mp);

@@ -155,9 +155,9 @@ static bool retakeforeign(struct p *pp, struct m *mp, uint64_t st, uint64_t now)
 	pp->sysmoncputime = cpu;
 	if (spare)
 		return false;
-	if (pp->nasked++ < PATIENCE)
+	if (pp->nasked++ < PATIENCE || atmaxm())
 		return preemptone(mp);
-	/* In vain: the kernel shares the CPU out once another M has the P. */
+	/* In vain: the kernel shares the CPU out once another M has the P, if there is another. */
 	return now >= pp->sysmonschedwhen + 2 * COARSE && take(pp, st, CountRetakeBusy);
 }
 
@@ -390,9 +390,12 @@ static noreturn void sysmon(void)
 			nagns = deadns;
 		newmwaiting();
 		bool strays = straywatch(now);
+		bool bound = starved(now);
 		int32_t idle = atomic_load(&sched.npidle);
 		if (idle == gomaxprocs) {
-			rest = nagns || strays ? 0 : rest + 1;
+			if (bound)
+				pollnetwork(now, COARSE);
+			rest = nagns || strays || bound ? 0 : rest + 1;
 			compute = false;
 			delay = nagns ? nagns : COARSE;
 			if (giveback(nanotime()) && rest >= ATREST) {
