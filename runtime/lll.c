@@ -35,9 +35,8 @@
  * (HACKING.md, ranks 2 and more). So the runtime calls what may wait in libc with its P on loan
  * (tlsslow); a new M needs nothing of libc (tlsg0); and a thread that forks lets go while it waits
  * (forkpause). The holder then gets a P in the end. The forking thread keeps three locks that are
- * wanted rarely, or it could not be sure to have them again. So this is left: one thread forks
- * while another reads nsswitch.conf for the first time, and on every P a third starts a program or
- * changes credentials.
+ * wanted rarely, or it could not be sure to have them again (ranks 0, 1, virginlock). Who waits for
+ * one of these has no P (allthreads(), goexecbegin()) or has it on loan (forkprepare(), tlsslow()).
  *
  * Signals: handlers run during the wait, as they do in the kernel's. Cancellation: not here.
  *

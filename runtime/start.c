@@ -262,15 +262,20 @@ void forkparent(void)
 
 /*
  * Both senders are kept out: set*id by its lock, sysmon by preemptsent, which is clear only when none is on its way. The G
- * stays in the runtime, on this M, with no handler run.
+ * stays in the runtime, on this M, with no handler run; without a P, for who forks has that lock too, and may wait for one of
+ * libc's whose holder needs a P to go on (lll.c).
  */
 void goexecbegin(void)
 {
-	if (getg() == NULL)
+	struct g *gp = getg();
+
+	if (gp == NULL)
 		return;
-	struct m *mp = exitforeign();
+	entersyscallblock();
+	gp->inruntime++;
+	atomic_signal_fence(memory_order_seq_cst);
 	allthreadslock();
-	while (atomic_exchange(&mp->preemptsent, true))
+	while (atomic_exchange(&gp->m->preemptsent, true))
 		SC0(SYS_sched_yield);
 }
 
@@ -282,7 +287,9 @@ void goexecfailed(void)
 		return;
 	atomic_store(&gp->m->preemptsent, false);
 	allthreadsunlock();
-	enterforeign();
+	atomic_signal_fence(memory_order_seq_cst);
+	gp->inruntime--;
+	exitsyscall();
 }
 
 void gospawns(void)

@@ -14,7 +14,9 @@
 	({                        \
 		goexecbegin();    \
 		int r_ = (call);  \
+		int e_ = errno;   \
 		goexecfailed();   \
+		errno = e_;       \
 		r_;               \
 	})
 
