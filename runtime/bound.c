@@ -13,11 +13,13 @@
  * that hangs is worse than one which has more kernel threads than it was to have. The bound is back
  * as soon as Ms were given back.
  *
+ * Where Gs are bound to Ms it is SHORT: each of them needs its own, however long one waits.
+ *
  * Rejected: refusing small values (any number of such calls may come); ending the process.
  */
 #include "runtime.h"
 
-enum { LONG = 200000000 };
+enum { LONG = 200000000, SHORT = 5000000 };
 
 static _Atomic int32_t extra; /* Ms allowed beyond the bound; sysmon writes */
 
@@ -66,10 +68,7 @@ static bool work(uint64_t now)
 {
 	uint64_t next = timersnext();
 
-	for (int32_t i = 0; i < gomaxprocs; i++)
-		if (!runqempty(allp[i]))
-			return true;
-	return atomic_load(&sched.runqsize) != 0 || (next != 0 && next <= now);
+	return anyrunq() || (next != 0 && next <= now);
 }
 
 bool starved(uint64_t now)
@@ -90,7 +89,7 @@ bool starved(uint64_t now)
 	if (since == 0 || ticks != seen || atomic_load(&sched.npidle) == 0 || !work(now)) {
 		since = now;
 		seen = ticks;
-	} else if (now >= since + LONG) {
+	} else if (now >= since + (atomic_load(&sched.nlockedm) != 0 ? SHORT : LONG)) {
 		since = now;
 		if (!said)
 			gprintf("libgmp: GMP_MAXM=%d: all kernel threads are blocked in system "

@@ -157,7 +157,9 @@ noreturn void mexit(struct m *mp)
 	if (mp->p != NULL || mp->spinning || mp->lockedg != NULL)
 		throw("mexit: M is still needed");
 	setsigmask(mp, ALLSIGS);
-	atomic_fetch_sub_explicit(&sched.nm, 1, memory_order_relaxed);
+	atomic_fetch_sub(&sched.nm, 1);
+	if (unlikely(anyrunq()))
+		wakep(); /* at the bound one more was refused to who wanted it until now */
 	if (atomic_load(&mp->procid) == (int32_t)SC0(SYS_getpid) || mp->forked)
 		sleepforgood(mp);
 	lock(&sched.lock);

@@ -253,8 +253,11 @@ static bool newm(struct p *pp, bool spinning)
 		tid = clone_m(mp->g0.stack.hi, mp->g0.tcb, (int *)&mp->procid, (int *)&mp->exited, mstart, mp);
 		SC4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8);
 		if (tid < 0) {
-			gprintf("libgmp: cannot create a kernel thread (error %d); runnable threads wait until one "
-				"is free\n", (int)-tid);
+			static _Atomic uint64_t said;
+			uint64_t now = nanotime(), last = atomic_exchange(&said, now);
+			if (last == 0 || now - last > 1000000000)
+				gprintf("libgmp: cannot create a kernel thread (error %d); runnable threads wait until one "
+					"is free\n", (int)-tid);
 			atomic_store(&mp->exited, 0);
 			atomic_fetch_sub_explicit(&sched.nm, 1, memory_order_relaxed);
 			lock(&sched.lock);
@@ -428,7 +431,6 @@ void wakep(void)
 }
 
 static void idlep(struct p *pp);
-static bool anyrunq(void);
 
 /*
  * Gives away a P that the caller owns and nobody runs: to an M if there is work, else to the idle list. Unlike Go, no M spins for
@@ -936,7 +938,7 @@ static struct g *stealwork(struct m *mp, uint64_t *now)
 	return NULL;
 }
 
-static bool anyrunq(void)
+bool anyrunq(void)
 {
 	for (int32_t i = 0; i < gomaxprocs; i++)
 		if (!runqempty(allp[i]))

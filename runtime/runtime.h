@@ -578,6 +578,7 @@ noreturn void goexit(struct g *gp);
 noreturn void schedule(struct m *mp);
 void injectglist(struct g *list, int32_t n); /* linked by schedlink, all Gwaiting. any thread */
 void startm(struct p *pp, bool spinning);
+bool anyrunq(void); /* some G is runnable. Racy */
 void newmwaiting(void);
 void wakep(void);
 void handoffp(struct p *pp);

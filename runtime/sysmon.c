@@ -395,7 +395,10 @@ static noreturn void sysmon(void)
 		if (idle == gomaxprocs) {
 			if (bound)
 				pollnetwork(now, COARSE);
-			rest = nagns || strays || bound ? 0 : rest + 1;
+			bool queued = anyrunq(); /* there was no M for it: all were in the kernel, or no thread could be made */
+			if (unlikely(queued))
+				wakep();
+			rest = nagns || strays || bound || queued ? 0 : rest + 1;
 			compute = false;
 			delay = nagns ? nagns : COARSE;
 			if (giveback(nanotime()) && rest >= ATREST) {
