@@ -163,8 +163,10 @@ void tlsexit(struct g *gp)
 	tsddestroy(tcb);
 	libcfree(tcb);
 	/* main's shell is not used again, and libc may still run atexit handlers on it. */
-	if (gp && gp->area)
+	if (gp && gp->area) {
 		dtvfree(tcb);
+		tcacheflush(tcb);
+	}
 }
 
 void tlsdrop(struct g *gp)

@@ -299,7 +299,7 @@ char *stackend(const struct g *gp); /* where gp's area, its TLS and TCB included
 void stackfree(struct g *gp);	    /* area back to its class's free list */
 bool stackfits(const struct g *gp, size_t stacksize, size_t guardsize, void *userstack);
 size_t stackscavenge(struct g *gp); /* gives a dead G's stack pages back; bytes dropped */
-bool tlsreap(struct g *gp); /* and its libc malloc cache, by a real thread's end: some 50 us. False: it had none */
+bool tlsreap(struct g *gp); /* and what libc's malloc keeps for it, by a real thread's end: some 50 us. False: it had nothing */
 void stackslabs(uint32_t areas);    /* areas per mapping from now on; 0: the default */
 int tlsnew(struct g *gp);	    /* a TCB in gp's area; sets gp->tid, its runtime_g. 0 or -EAGAIN */
 void tlsg0(struct g *gp, uintptr_t *dtv); /* an M's g0's: takes no lock. dtv: room for tlstmpl.dtvlen words, kept */
@@ -307,6 +307,8 @@ bool tlsquick(void);		    /* tlsreset() will not have to ask ld.so, most likely 
 void tlsreset(struct g *gp);	    /* a recycled one: as new, but keeps libc's malloc cache */
 void tlsmain(struct g *gp, bool isfork); /* adopt the calling kernel thread's TCB as gp's */
 void tlsexit(struct g *gp);	    /* on gp, last of all: thread_local and TSD destructors, libc's leftovers */
+void tcacheprobe(void);		    /* in the template thread: is libc's malloc cache as known? tcache.c */
+void tcacheflush(char *tcb);	    /* the calling thread's chunks back to their arenas */
 void tlsdrop(struct g *gp);	    /* the same without destructors: it ended by SYS_exit */
 void gostart(struct g *gp);	    /* first C function of a G: runs gp->fn, ends in goexit() */
 bool gexitinit(void);		    /* libc's names a thread's end needs. From tlsinit() */

@@ -96,6 +96,7 @@ static void *tmplstart(void *arg)
 		if (word(tcb, off) != word(pr->lo + tlslayout.below, off) &&
 		    tlstmpl.nkeep < MAXKEEP)
 			tlstmpl.keep[tlstmpl.nkeep++] = (int32_t)off;
+	tcacheprobe();
 
 	pr->strsignaloff = findword(tcb, (uintptr_t)strsignal(BADNUM));
 	pr->strerroroff = findword(tcb, (uintptr_t)strerror(BADNUM));
