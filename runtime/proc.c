@@ -178,6 +178,7 @@ struct m *mnew(void)
 	if (mp != NULL) {
 		mp->forked = mp->retired = false;
 		atomic_store(&mp->preemptsent, false);
+		atomic_store(&mp->kicked, 0);
 		atomic_store(&mp->procid, 0);
 		atomic_store(&mp->xiddone, 0);
 		atomic_store(&mp->cancelkicked, false);

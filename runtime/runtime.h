@@ -178,6 +178,7 @@ struct m {
 	bool retired;		/* off the idle list, to end. Written before notewakeup(&park) */
 	uint64_t sigmask;	/* what the kernel has for this thread */
 	_Atomic bool polls;	/* asleep in the netpoller, with all signals blocked whatever sigmask says */
+	_Atomic uint64_t kicked; /* signals that sigkick() has ever sent to it. sigqueue.c */
 	_Atomic bool cancelkicked; /* libc's signal for cancellation is on its way to this thread */
 	uintptr_t altlo;	/* its alternate stack for the kernel, where frames only pass through; 0: none */
 	uint64_t fastrand;

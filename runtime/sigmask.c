@@ -246,6 +246,7 @@ int gosigwait(uint64_t set, siginfo_t *info, const struct timespec *timeout)
 	uint32_t handled = gp->sighandled;
 	struct timespec ts;
 	struct g *owner;
+	bool kick;
 	int r;
 
 	set &= ~UNBLOCKABLE;
@@ -262,6 +263,7 @@ int gosigwait(uint64_t set, siginfo_t *info, const struct timespec *timeout)
 			entersyscallblock();
 		uint64_t saved = sigenter();
 		bool got = sigtake(gp, set, info);
+		kick = false;
 		gp->sigwait = got ? 0 : set;
 		sigleave(saved);
 		if (got) {
@@ -275,8 +277,10 @@ int gosigwait(uint64_t set, siginfo_t *info, const struct timespec *timeout)
 			gopoint(true);
 			r = (int)SC4(SYS_rt_sigtimedwait, &set, info, timeout ? &ts : NULL, 8);
 			gopoint(false);
-			if (r > 0)
+			if (r > 0) {
+				kick = sigiskick(info);
 				sigunbounce(info);
+			}
 			saved = sigenter();
 			gp->sigwait = 0;
 			sigleave(saved);
@@ -289,7 +293,7 @@ int gosigwait(uint64_t set, siginfo_t *info, const struct timespec *timeout)
 			continue;
 		}
 		/* The kernel says EINTR too if somebody else was faster. */
-		if (r == -EINTR ? gp->sighandled != handled || gocancelled() : r < 0 || got || !sigiskick(info))
+		if (r == -EINTR ? gp->sighandled != handled || gocancelled() : !kick)
 			return r;
 	}
 }

@@ -229,8 +229,6 @@ static bool mainwants(int s)
 /* No G: what libc would do, unless the pool is there and main wants it. */
 static void onthread(int s, siginfo_t *info, ucontext_t *uc)
 {
-	if (sigiskick(info))
-		return;
 	if (poolstarted() && info->si_code != SI_TKILL && !synchronous(s, info) && mainwants(s)) {
 		sigpush(info);
 		sysmonkick();
@@ -250,7 +248,7 @@ static void onthread(int s, siginfo_t *info, ucontext_t *uc)
 }
 
 /* In the runtime: self is a G there, or a g0. Nothing may be locked or waited for. */
-static void inside(struct g *self, int s, siginfo_t *info, ucontext_t *uc)
+static void inside(struct g *self, int s, siginfo_t *info, ucontext_t *uc, bool kick)
 {
 	if (synchronous(s, info) && (SIGBIT(s) & FAULTS)) {
 		/* A fault of ours, or a bad pointer of the program's. Once more, by default: a core. */
@@ -258,7 +256,7 @@ static void inside(struct g *self, int s, siginfo_t *info, ucontext_t *uc)
 		sigharden(s);
 		return;
 	}
-	if (sigiskick(info)) {
+	if (kick) {
 		uint64_t w = atomic_load(&self->park);
 		bool parked;
 		/* Preparing to park, beyond its own look at sigwake. Not parked, so nobody need ready it. */
@@ -297,11 +295,12 @@ void sigtrampoline(int s, siginfo_t *info, void *ctx)
 		return;
 	}
 	if (gp == NULL) {
-		onthread(s, info, uc);
+		if (!kick)
+			onthread(s, info, uc);
 		return;
 	}
 	if (gp->isg0 || gp->inruntime > 0) {
-		inside(gp, s, info, uc);
+		inside(gp, s, info, uc, kick);
 		return;
 	}
 	if (!kick && !sync && !owned && info->si_code != SI_TKILL && gp != sched.maing && mainwants(s)) {

@@ -43,8 +43,32 @@ static _Atomic int32_t nunrouted; /* pushed (or being so), and not routed yet */
 static struct sigq *freeq;	  /* sigs.lock */
 static const char cookie;
 
+/* Is the user's queue of signals full (RLIMIT_SIGPENDING)? A real-time signal is refused then. Async-signal-safe. */
+static bool full(void)
+{
+	siginfo_t info = {.si_signo = SIGPREEMPT, .si_code = KICK};
+
+	info.si_value.sival_ptr = (void *)(uintptr_t)&cookie;
+	return !debug.noasync &&
+	       SC4(SYS_rt_tgsigqueueinfo, SC0(SYS_getpid), SC0(SYS_gettid), SIGPREEMPT, &info) == -EAGAIN;
+}
+
+/*
+ * If it is full a standard signal comes without what it says: from nobody. So do those from outside a container. It
+ * was a kick if this M has ever been sent one by that signal, and there is no room still.
+ */
+static __attribute__((noinline)) bool lostkick(int s)
+{
+	struct g *gp = getg();
+	struct m *mp = gp ? gp->m : NULL;
+
+	return mp != NULL && (atomic_load_explicit(&mp->kicked, memory_order_relaxed) & SIGBIT(s)) && full();
+}
+
 bool sigiskick(const siginfo_t *info)
 {
+	if (unlikely(info->si_code == SI_USER && info->si_pid == 0))
+		return info->si_signo < STANDARD && lostkick(info->si_signo);
 	return info->si_code == KICK && info->si_value.sival_ptr == &cookie;
 }
 
@@ -53,6 +77,8 @@ bool sigkick(struct m *mp, int s)
 	siginfo_t info = {.si_signo = s, .si_code = KICK};
 
 	info.si_value.sival_ptr = (void *)(uintptr_t)&cookie;
+	if (s < STANDARD && !(atomic_load_explicit(&mp->kicked, memory_order_relaxed) & SIGBIT(s)))
+		atomic_fetch_or(&mp->kicked, SIGBIT(s));
 	return SC4(SYS_rt_tgsigqueueinfo, SC0(SYS_getpid), atomic_load(&mp->procid), s, &info) == 0;
 }
 
@@ -106,8 +132,10 @@ void sigbounce(const siginfo_t *info)
 		out.si_errno = out.si_code;
 		out.si_code = BOUNCED;
 	}
-	if (SC3(SYS_rt_sigqueueinfo, SC0(SYS_getpid), info->si_signo, &out) != 0)
-		SC2(SYS_kill, SC0(SYS_getpid), info->si_signo); /* RLIMIT_SIGPENDING: without what it said */
+	/* No room: without what it said, but from us, or it would pass for a kick. */
+	if ((info->si_signo < STANDARD && full()) ||
+	    SC3(SYS_rt_sigqueueinfo, SC0(SYS_getpid), info->si_signo, &out) != 0)
+		SC2(SYS_kill, SC0(SYS_getpid), info->si_signo);
 }
 
 void sigunbounce(siginfo_t *info)

@@ -65,6 +65,7 @@ static int adopt(struct g *gp, uint64_t mask)
 	if (mp == NULL)
 		return -ENOMEM;
 	atomic_store(&mp->procid, (int32_t)SC0(SYS_gettid));
+	atomic_store(&mp->kicked, 0);
 	mp->sigmask = ALLSIGS;
 	signew(gp, mask);
 	SC2(SYS_sigaltstack, NULL, &gp->sigalt);
