@@ -89,7 +89,7 @@ int main(void)
 	struct sigaction sa = {.sa_handler = on_usr1};
 	struct rlimit none = {0, 0};
 	pthread_t t[WAYS];
-	int n = scaled(200), out[2], sig;
+	int n = scaled(50), out[2], sig;
 	sigset_t usr2;
 	pid_t pid;
 
