@@ -26,8 +26,8 @@ EXPORT int sched_setaffinity(pid_t pid, size_t size, const cpu_set_t *set)
 {
 	struct g *gp = taskof(pid);
 
-	if (gp == NULL)
-		return REAL(sched_setaffinity)(pid, size, set);
+	if (gp == NULL || !goodread(set, size < 1024 ? size : 1024))
+		return REAL(sched_setaffinity)(gp ? 0 : pid, size, set);
 	int err = gosetaffinity(gp, size, set);
 	return err == 0 ? 0 : failed(err);
 }
@@ -36,12 +36,16 @@ EXPORT int pthread_setaffinity_np(pthread_t t, size_t size, const cpu_set_t *set
 {
 	struct g *gp = gofthread(t);
 
-	return gp ? -gosetaffinity(gp, size, set) : REAL(pthread_setaffinity_np)(t, size, set);
+	if (gp == NULL)
+		return REAL(pthread_setaffinity_np)(t, size, set);
+	return goodread(set, size < 1024 ? size : 1024) ? -gosetaffinity(gp, size, set) : EFAULT;
 }
 
 /* What the kernel did not write is 0, as libc has it. 0 or -errno */
 static int get(struct g *gp, size_t size, cpu_set_t *set)
 {
+	if (!goodwrite(set, size < 1024 ? size : 1024))
+		return -EFAULT;
 	int n = gogetaffinity(gp, size < INT32_MAX ? size : INT32_MAX, set);
 
 	if (n < 0)

@@ -63,7 +63,7 @@ uintptr_t syscloning(long n, long a, long b)
 	(void)b;
 	if (n == SYS_clone)
 		flags = (uint64_t)a;
-	else if (n == SYS_clone3 && a != 0)
+	else if (n == SYS_clone3 && goodread((const void *)a, sizeof(uint64_t)))
 		flags = ((const struct clone_args *)a)->flags;
 	return clonebegin(flags);
 }

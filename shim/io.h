@@ -155,10 +155,10 @@ static inline void epipeerrno(bool failed)
 		r_;                                 \
 	})
 
-/* What the kernel has EINVAL for. nil: no time-out */
+/* What the kernel has EINVAL or EFAULT for. nil: no time-out */
 static inline bool badtime(const struct timespec *ts)
 {
-	return ts != NULL && (ts->tv_sec < 0 || ts->tv_nsec < 0 || ts->tv_nsec > 999999999);
+	return ts != NULL && (!goodread(ts, sizeof(*ts)) || ts->tv_sec < 0 || ts->tv_nsec < 0 || ts->tv_nsec > 999999999);
 }
 
 /* A valid time-out from now, as the runtime has deadlines; nil: 0, none. */

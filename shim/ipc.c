@@ -134,7 +134,7 @@ static bool nowaiting(const struct sembuf *ops, size_t n)
 /* Tried with no time to wait: which of the operations have IPC_NOWAIT is not looked at. */
 EXPORT int semtimedop(int id, struct sembuf *ops, size_t n, const struct timespec *ts)
 {
-	if (getg() == NULL || badtime(ts) || (ts != NULL && (ts->tv_sec | ts->tv_nsec) == 0))
+	if (getg() == NULL || badtime(ts) || n > 500 || !goodread(ops, n * sizeof(*ops)) || (ts != NULL && (ts->tv_sec | ts->tv_nsec) == 0))
 		return MARKED(REAL(semtimedop)(id, ops, n, ts));
 	return TRYFIRST(REAL(semtimedop)(id, ops, n, &notime), EAGAIN, EAGAIN,
 			REAL(semtimedop)(id, ops, n, ts),

@@ -63,11 +63,11 @@ EXPORT int prctl(int op, ...)
 	for (int i = 0; i < 4; i++)
 		a[i] = va_arg(ap, unsigned long);
 	va_end(ap);
-	if (gp != NULL && op == PR_SET_NAME) {
+	if (gp != NULL && op == PR_SET_NAME && goodname((const char *)a[0], 15)) {
 		gosetname(gp, (const char *)a[0]);
 		return 0;
 	}
-	if (gp != NULL && op == PR_GET_NAME) {
+	if (gp != NULL && op == PR_GET_NAME && goodwrite((void *)a[0], 16)) {
 		gogetname(gp, (char *)a[0]);
 		return 0;
 	}

@@ -133,13 +133,18 @@ static int gpoll(struct pollfd *p, nfds_t n, uint64_t deadline)
 }
 
 /* The kernel's to answer: EINVAL if there are more than may be open (only then of interest if none is), EFAULT. */
-static bool badlist(const struct pollfd *p, nfds_t n)
+static bool badlist(struct pollfd *p, nfds_t n)
 {
 	struct rlimit rl;
 
-	if (likely(n <= INLINE))
-		return unlikely(p == NULL) && n > 0;
-	return p == NULL || n > (1u << 20) || (SC4(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &rl) == 0 && n > rl.rlim_cur);
+	if (n > INLINE && (n > (1u << 20) || (SC4(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &rl) == 0 && n > rl.rlim_cur)))
+		return true;
+	return !goodwrite(p, n * sizeof(*p));
+}
+
+static bool badmask(const sigset_t *mask)
+{
+	return mask != NULL && !goodread(mask, 8);
 }
 
 EXPORT int poll(struct pollfd *p, nfds_t n, int timeout)
@@ -158,7 +163,7 @@ EXPORT int __poll_chk(struct pollfd *p, nfds_t n, int timeout, size_t size)
 
 static bool zero(const struct timespec *ts)
 {
-	return ts != NULL && ts->tv_sec == 0 && ts->tv_nsec == 0;
+	return ts != NULL && goodread(ts, sizeof(*ts)) && ts->tv_sec == 0 && ts->tv_nsec == 0;
 }
 
 static uint64_t bits(const sigset_t *set)
@@ -185,7 +190,7 @@ static uint64_t bits(const sigset_t *set)
 /* A call that does not wait: would a pending signal end it? (The kernel sees those it has itself.) */
 static bool pendingunder(const sigset_t *mask)
 {
-	return mask != NULL && getg() != NULL && (gosigpending() & ~bits(mask));
+	return mask != NULL && getg() != NULL && !badmask(mask) && (gosigpending() & ~bits(mask));
 }
 
 EXPORT int ppoll(struct pollfd *p, nfds_t n, const struct timespec *ts, const sigset_t *mask)
@@ -193,7 +198,7 @@ EXPORT int ppoll(struct pollfd *p, nfds_t n, const struct timespec *ts, const si
 	testcancel();
 	if (unlikely(zero(ts) && pendingunder(mask)))
 		return UNDERMASK(mask, gosigrun());
-	if (getg() == NULL || zero(ts) || badtime(ts) || badlist(p, n))
+	if (getg() == NULL || zero(ts) || badtime(ts) || badmask(mask) || badlist(p, n))
 		return UNMARKED(REAL(ppoll)(p, n, ts, mask));
 	return UNDERMASK(mask, gpoll(p, n, todeadline(ts)));
 }
@@ -223,6 +228,15 @@ static bool in(const fd_set *set, int fd)
 static size_t setbytes(int n)
 {
 	return (size_t)((n + NFDBITS - 1) / NFDBITS) * sizeof(long);
+}
+
+/* The kernel's to answer. */
+static bool badsets(int n, fd_set *r, fd_set *w, fd_set *e)
+{
+	if (n < 0 || n > FD_SETSIZE)
+		return true;
+	return (r != NULL && !goodwrite(r, setbytes(n))) || (w != NULL && !goodwrite(w, setbytes(n))) ||
+	       (e != NULL && !goodwrite(e, setbytes(n)));
 }
 
 /* One set is looked at in place, so copies are needed: three of 128 bytes at most (n <= FD_SETSIZE). */
@@ -302,7 +316,7 @@ EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec
 	testcancel();
 	if (unlikely(zero(ts) && pendingunder(mask)))
 		return UNDERMASK(mask, gosigrun());
-	if (getg() == NULL || zero(ts) || badtime(ts) || n < 0 || n > FD_SETSIZE)
+	if (getg() == NULL || zero(ts) || badtime(ts) || badmask(mask) || badsets(n, r, w, e))
 		return UNMARKED(REAL(pselect)(n, r, w, e, ts, mask));
 	return UNDERMASK(mask, gselect(n, r, w, e, todeadline(ts)));
 }
@@ -310,7 +324,7 @@ EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec
 EXPORT int select(int n, fd_set *r, fd_set *w, fd_set *e, struct timeval *tv)
 {
 	testcancel();
-	if (getg() == NULL || n < 0 || n > FD_SETSIZE ||
+	if (getg() == NULL || badsets(n, r, w, e) ||
 	    (tv != NULL && ((tv->tv_sec == 0 && tv->tv_usec == 0) || tv->tv_sec < 0 || tv->tv_usec < 0)))
 		return MARKED(REAL(select)(n, r, w, e, tv));
 	struct timespec ts = {0, 0};
@@ -366,7 +380,7 @@ static struct polldesc *epollable(int ep, int n)
 
 EXPORT int epoll_pwait(int ep, struct epoll_event *ev, int n, int timeout, const sigset_t *mask)
 {
-	struct polldesc *pd = timeout != 0 ? epollable(ep, n) : NULL;
+	struct polldesc *pd = timeout != 0 && !badmask(mask) ? epollable(ep, n) : NULL;
 
 	if (unlikely(timeout == 0 && pendingunder(mask)))
 		return UNDERMASK(mask, gosigrun());
@@ -388,7 +402,7 @@ EXPORT int epoll_wait(int ep, struct epoll_event *ev, int n, int timeout)
 
 EXPORT int epoll_pwait2(int ep, struct epoll_event *ev, int n, const struct timespec *ts, const sigset_t *mask)
 {
-	struct polldesc *pd = zero(ts) || badtime(ts) ? NULL : epollable(ep, n);
+	struct polldesc *pd = zero(ts) || badtime(ts) || badmask(mask) ? NULL : epollable(ep, n);
 
 	if (unlikely(zero(ts) && pendingunder(mask)))
 		return UNDERMASK(mask, gosigrun());

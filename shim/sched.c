@@ -53,8 +53,8 @@ EXPORT int sched_setscheduler(pid_t pid, int policy, const struct sched_param *p
 {
 	struct g *gp = taskof(pid);
 
-	if (gp == NULL || policy < 0 || param == NULL)
-		return REAL(sched_setscheduler)(pid, policy, param);
+	if (gp == NULL || policy < 0 || param == NULL || !goodread(param, sizeof(*param)))
+		return REAL(sched_setscheduler)(gp ? 0 : pid, policy, param);
 	return result(gosetsched(gp, policy, param->sched_priority));
 }
 
@@ -67,8 +67,8 @@ EXPORT int sched_setparam(pid_t pid, const struct sched_param *param)
 {
 	struct g *gp = taskof(pid);
 
-	if (gp == NULL || param == NULL)
-		return REAL(sched_setparam)(pid, param);
+	if (gp == NULL || param == NULL || !goodread(param, sizeof(*param)))
+		return REAL(sched_setparam)(gp ? 0 : pid, param);
 	return result(gosetsched(gp, -1, param->sched_priority));
 }
 
@@ -93,8 +93,8 @@ EXPORT int sched_getparam(pid_t pid, struct sched_param *param)
 	struct g *gp = taskof(pid);
 	int policy;
 
-	if (gp == NULL || param == NULL)
-		return REAL(sched_getparam)(pid, param);
+	if (gp == NULL || param == NULL || !goodwrite(param, sizeof(*param)))
+		return REAL(sched_getparam)(gp ? 0 : pid, param);
 	return result(gogetsched(gp, &policy, &param->sched_priority));
 }
 

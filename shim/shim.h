@@ -39,6 +39,14 @@ void *realone(void *slot, const char *name);
 /* The G that `pid` means, 0: the calling one. nil: none of ours. affinity.c */
 struct g *taskof(pid_t pid);
 
+/*
+ * May the program's memory there be read (written)? No: the kernel has EFAULT for it. goodname: a string, of which max bytes
+ * count. user.c
+ */
+bool goodread(const void *p, size_t n);
+bool goodwrite(void *p, size_t n);
+bool goodname(const char *s, size_t max);
+
 /* The pool has started: syscall() looks at what it is asked for. syscall.c */
 void syscallstart(void);
 struct sigevent;

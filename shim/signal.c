@@ -150,8 +150,11 @@ EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
 	if (set != NULL)
 		new = bits(set);
 	int err = gosigmask(how, set ? &new : NULL, &was);
-	if (err == 0 && old != NULL)
-		setbits(old, was);
+	if (err == 0 && old != NULL) {
+		if (!goodwrite(old, sizeof(was)))
+			return EFAULT;
+		memcpy(old, &was, sizeof(was)); /* no more than the kernel writes */
+	}
 	return -err;
 }
 
@@ -231,7 +234,18 @@ EXPORT int siggetmask(void)
 
 EXPORT int sigaltstack(const stack_t *new, stack_t *old)
 {
-	return getg() == NULL ? REAL(sigaltstack)(new, old) : (int)ret_errno(gosigaltstack(new, old));
+	stack_t was;
+
+	if (getg() == NULL || (new != NULL && !goodread(new, sizeof(*new))))
+		return REAL(sigaltstack)(new, old);
+	int err = gosigaltstack(new, &was);
+	if (err == 0 && old != NULL) {
+		if (!goodwrite(old, sizeof(*old)))
+			err = -EFAULT;
+		else
+			*old = was;
+	}
+	return (int)ret_errno(err);
 }
 
 EXPORT int sigpending(sigset_t *set)

@@ -143,15 +143,19 @@ EXPORT int setitimer(__itimer_which_t which, const struct itimerval *new, struct
 
 	if (r != 0)
 		return r;
-	if (old != NULL)
+	if (old != NULL && !goodwrite(old, sizeof(*old))) {
+		errno = EFAULT;
+		r = -1;
+	} else if (old != NULL) {
 		*old = was;
+	}
 	if (getg() != NULL && new != NULL && !timerisset(&new->it_value)) {
 		struct timeval since;
 		timersub(&was.it_interval, &was.it_value, &since);
 		if (!timerisset(&was.it_value) || (since.tv_sec == 0 && since.tv_usec < 10000))
 			gosigsync();
 	}
-	return 0;
+	return r;
 }
 
 /* ---- waiting ----------------------------------------------------------------------------------------- */
@@ -168,10 +172,12 @@ EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct times
 {
 	siginfo_t si;
 
-	if (getg() == NULL)
+	if (getg() == NULL || !goodread(set, 8) || (timeout != NULL && !goodread(timeout, sizeof(*timeout))))
 		return REAL(sigtimedwait)(set, info, timeout);
 	testcancel();
 	int r = gosigwait(bits(set), &si, timeout);
+	if (r > 0 && info != NULL && !goodwrite(info, sizeof(*info)))
+		r = -EFAULT; /* it is taken all the same */
 	if (r > 0 && info != NULL) {
 		*info = si;
 		if (si.si_code == SI_TKILL) /* libc folds them here, handlers see which */
@@ -190,7 +196,7 @@ EXPORT int sigwait(const sigset_t *set, int *sig)
 	siginfo_t si;
 	int r;
 
-	if (getg() == NULL)
+	if (getg() == NULL || !goodread(set, 8))
 		return REAL(sigwait)(set, sig);
 	do {
 		testcancel();
@@ -204,7 +210,7 @@ EXPORT int sigwait(const sigset_t *set, int *sig)
 
 EXPORT int sigsuspend(const sigset_t *set)
 {
-	if (getg() == NULL)
+	if (getg() == NULL || !goodread(set, 8))
 		return REAL(sigsuspend)(set);
 	testcancel();
 	uint64_t mask = bits(set);

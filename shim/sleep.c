@@ -6,7 +6,7 @@
 #include "io.h"
 #include <limits.h>
 
-/* 0 or EINTR (positive, as clock_nanosleep). */
+/* 0, EINTR or EFAULT (positive, as clock_nanosleep). */
 static int sleepfor(const struct timespec *ts, struct timespec *rem)
 {
 	uint64_t ns = (uint64_t)ts->tv_sec > INT64_MAX / 1000000000
@@ -21,6 +21,8 @@ static int sleepfor(const struct timespec *ts, struct timespec *rem)
 	if (gosleep(deadline) == 0)
 		return 0;
 	testcancel();
+	if (rem != NULL && !goodwrite(rem, sizeof(*rem)))
+		return EFAULT;
 	if (rem != NULL) {
 		uint64_t now = nanotime(), left = now < deadline ? deadline - now : 0;
 		rem->tv_sec = (time_t)(left / 1000000000u);
@@ -37,7 +39,7 @@ EXPORT int clock_nanosleep(clockid_t clk, int flags, const struct timespec *ts, 
 		return MARKEDBLOCK(REAL(clock_nanosleep)(clk, flags, ts, rem));
 	testcancel();
 	if (badtime(ts))
-		return EINVAL;
+		return goodread(ts, sizeof(*ts)) ? EINVAL : EFAULT;
 	if ((flags & TIMER_ABSTIME) == 0)
 		return sleepfor(ts, rem);
 	uint64_t deadline = absdeadline(clk, ts);
@@ -52,7 +54,7 @@ EXPORT int nanosleep(const struct timespec *ts, struct timespec *rem)
 	if (getg() == NULL)
 		return REAL(nanosleep)(ts, rem);
 	testcancel();
-	int err = badtime(ts) ? EINVAL : sleepfor(ts, rem);
+	int err = !badtime(ts) ? sleepfor(ts, rem) : goodread(ts, sizeof(*ts)) ? EINVAL : EFAULT;
 	if (err == 0)
 		return 0;
 	errno = err;

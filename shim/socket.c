@@ -12,6 +12,7 @@
  */
 #include "io.h"
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include "arch.h"
@@ -159,6 +160,14 @@ ssize_t sockrecvmsg(struct polldesc *pd, struct msghdr *m, int flags)
 	}
 }
 
+/* Of a message that is sent: what we look at before the kernel. The pieces' own memory is the kernel's to look at. */
+static bool badmsg(const struct msghdr *m)
+{
+	return !goodread(m, sizeof(*m)) ||
+	       (m->msg_iovlen <= IOV_MAX && !goodread(m->msg_iov, m->msg_iovlen * sizeof(*m->msg_iov))) ||
+	       (m->msg_control != NULL && m->msg_controllen != 0 && !goodread(m->msg_control, 1));
+}
+
 static size_t msglen(const struct msghdr *m)
 {
 	size_t n = 0;
@@ -288,8 +297,8 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 {
 	struct polldesc *pd = sockwaitable(fd, flags);
 
-	if (pd == NULL) {
-		if (poolstarted())
+	if (pd == NULL || badmsg(m)) {
+		if (poolstarted() && !badmsg(m))
 			sending(m);
 		return PASSWRITE(flags, REAL(sendmsg)(fd, m, flags));
 	}
@@ -302,14 +311,15 @@ EXPORT int recvmmsg(int fd, struct mmsghdr *v, unsigned n, int flags, struct tim
 	uint64_t end = 0;
 	unsigned i;
 
-	if (pd == NULL || badtime(ts))
+	if (pd == NULL || badtime(ts) || (ts != NULL && !goodwrite(ts, sizeof(*ts))))
 		return PASS(flags, REAL(recvmmsg)(fd, v, n, flags, ts));
 	end = todeadline(ts);
 	for (i = 0; i < n; i++) {
 		/* WAITFORONE: the rest only as far as it is there. As in the kernel, the time-out is
 		 * looked at after each message only. */
 		int f = flags & ~MSG_WAITFORONE;
-		ssize_t r = i > 0 && (flags & MSG_WAITFORONE) ? SC3(SYS_recvmsg, fd, &v[i].msg_hdr, f | MSG_DONTWAIT)
+		ssize_t r = !goodwrite(&v[i], sizeof(v[i])) ? -EFAULT
+			    : i > 0 && (flags & MSG_WAITFORONE) ? SC3(SYS_recvmsg, fd, &v[i].msg_hdr, f | MSG_DONTWAIT)
 							     : sockrecvmsg(pd, &v[i].msg_hdr, f);
 		if (r < 0) {
 			if (i > 0)
@@ -338,7 +348,8 @@ EXPORT int sendmmsg(int fd, struct mmsghdr *v, unsigned n, int flags)
 	if (pd == NULL)
 		return PASSWRITE(flags, REAL(sendmmsg)(fd, v, n, flags));
 	for (i = 0; i < n; i++) {
-		ssize_t r = socksendmsg(pd, &v[i].msg_hdr, flags);
+		bool bad = !goodwrite(&v[i], sizeof(v[i])) || badmsg(&v[i].msg_hdr);
+		ssize_t r = bad ? -EFAULT : socksendmsg(pd, &v[i].msg_hdr, flags);
 		if (r < 0) {
 			if (i > 0)
 				break;

@@ -134,6 +134,10 @@ static long rawsigaction(int sig, const struct ksigaction *new, struct ksigactio
 		memcpy(&sa.sa_mask, &new->mask, sizeof(new->mask));
 	}
 	int r = sigaction(sig, new ? &sa : NULL, &was);
+	if (r == 0 && old != NULL && !goodwrite(old, sizeof(*old))) {
+		errno = EFAULT;
+		return -1;
+	}
 	if (r == 0 && old != NULL) {
 		*old = (struct ksigaction){.handler = was.sa_handler,
 					   .flags = (unsigned long)was.sa_flags};
@@ -156,6 +160,8 @@ static long rawsigwait(const uint64_t *p, siginfo_t *info, const struct timespec
 	siginfo_t si;
 	int r = gosigwait(*p, &si, ts);
 
+	if (r > 0 && info != NULL && !goodwrite(info, sizeof(*info)))
+		r = -EFAULT;
 	if (r > 0 && info != NULL)
 		*info = si;
 	testasync(r);
@@ -302,6 +308,12 @@ static bool schedother(long n, long a, long b, long c, long d, long *r)
 /* ---- the rest ----------------------------------------------------------------------------------
  */
 
+/* The kernel has EFAULT for it. */
+static bool bad(long p, size_t n)
+{
+	return p != 0 && !goodread((const void *)p, n);
+}
+
 /* By their wrappers: descriptors. */
 static long fdcall(long n, long a, long b, long c, long d, long e, long f)
 {
@@ -423,7 +435,7 @@ long gosyscall(long n, long a, long b, long c, long d, long e, long f)
 	case SYS_fdatasync:
 		return WITHOUTCANCEL(fdcall(n, a, b, c, d, e, f));
 	case SYS_ppoll:
-		if (getg() == NULL || (d != 0 && e != 8))
+		if (getg() == NULL || (d != 0 && e != 8) || bad(c, 16) || bad(d, 8))
 			break;
 		return rawppoll((struct pollfd *)a, (nfds_t)b, (struct timespec *)c, set(d));
 	case SYS_pselect6: {
@@ -431,7 +443,8 @@ long gosyscall(long n, long a, long b, long c, long d, long e, long f)
 			const sigset_t *set;
 			size_t size;
 		} *arg = (const void *)f;
-		if (getg() == NULL || (arg != NULL && arg->set != NULL && arg->size != 8))
+		if (getg() == NULL || bad(e, 16) || bad(f, sizeof(*arg)) ||
+		    (arg != NULL && arg->set != NULL && (arg->size != 8 || bad((long)arg->set, 8))))
 			break;
 		return rawpselect((int)a, (fd_set *)b, (fd_set *)c, (fd_set *)d,
 				  (struct timespec *)e, arg ? arg->set : NULL);
@@ -472,14 +485,16 @@ long gosyscall(long n, long a, long b, long c, long d, long e, long f)
 		return WITHOUTCANCEL(pause());
 
 	case SYS_rt_sigaction:
-		if (!sigtaken() || a == 32 || a == 33 || d != 8)
+		if (!sigtaken() || a == 32 || a == 33 || d != 8 || bad(b, sizeof(struct ksigaction)))
 			break;
 		return rawsigaction((int)a, (const struct ksigaction *)b, (struct ksigaction *)c);
 	case SYS_rt_sigprocmask:
-		if (getg() == NULL || d != 8)
+		if (getg() == NULL || d != 8 || bad(b, 8))
 			break;
 		uint64_t old;
 		err = gosigmask((int)a, (const uint64_t *)b, &old);
+		if (err == 0 && c != 0 && !goodwrite((void *)c, 8))
+			err = -EFAULT;
 		if (err == 0 && c != 0)
 			*(uint64_t *)c = old;
 		return ret_errno(err);
@@ -492,7 +507,7 @@ long gosyscall(long n, long a, long b, long c, long d, long e, long f)
 			break;
 		return WITHOUTCANCEL(sigsuspend(set(a)));
 	case SYS_rt_sigtimedwait:
-		if (getg() == NULL || d != 8)
+		if (getg() == NULL || d != 8 || a == 0 || bad(a, 8) || bad(c, 16))
 			break;
 		return WITHOUTCANCEL(
 		    rawsigwait((const uint64_t *)a, (siginfo_t *)b, (const struct timespec *)c));
@@ -509,7 +524,7 @@ long gosyscall(long n, long a, long b, long c, long d, long e, long f)
 		return totid(gp, (int)b, NULL);
 	case SYS_rt_sigqueueinfo:
 		pid = (pid_t)SC0(SYS_getpid);
-		if (getg() != NULL && a == pid && b > 0 && b < 65 && c != 0) {
+		if (getg() != NULL && a == pid && b > 0 && b < 65 && c != 0 && !bad(c, sizeof(siginfo_t))) {
 			siginfo_t si = *(const siginfo_t *)c;
 			si.si_signo = (int)b;
 			if (gokill(&si) == 0)
@@ -521,6 +536,8 @@ long gosyscall(long n, long a, long b, long c, long d, long e, long f)
 		gp = poolstarted() && a == pid && d != 0 ? gofid((int)b) : NULL;
 		if (gp == NULL)
 			break;
+		if (bad(d, sizeof(siginfo_t)))
+			return ret_errno(-EFAULT);
 		return totid(gp, (int)c, (const siginfo_t *)d);
 	case SYS_timer_create:
 		return rawtimer((clockid_t)a, (struct sigevent *)b, (int *)c);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The queue of signals is full (RLIMIT_SIGPENDING): what is sent comes without what it says, but
- * once: each signal has its handler run once, on the thread it was sent to. setrlimit(2), signal(7) */
+ * once: each signal has its handler run once, on the thread it was sent to. setrlimit(2), signal(7)
+ */
 #include "t.h"
 #include <poll.h>
 #include <semaphore.h>
