@@ -115,6 +115,11 @@ void *gogetrobust(void);
  * (PR_SET_PDEATHSIG), so this one is kept.
  */
 void gospawns(void);
+/*
+ * accept4(2) where another process may take the connection first: marked, a cancellation point. -ERESTART: there was
+ * none for a while, look again. (parks)
+ */
+long goaccept(int fd, void *addr, void *len, int flags);
 void gosched(void); /* sched_yield: to the back of the queue (parks) */
 
 struct ginfo {

@@ -166,7 +166,9 @@ void preemptsig(void *ctx)
 	if (gp == NULL)
 		return;
 	atomic_store(&gp->m->preemptsent, false);
-	if (sigeintr(uc))
+	if (unlikely(gp->point & POINTACCEPT))
+		acceptsig(gp, uc);
+	else if (sigeintr(uc))
 		gp->spurious = true;
 	if (!atomic_load_explicit(&gp->preempt, memory_order_relaxed))
 		return;

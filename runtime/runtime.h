@@ -143,7 +143,8 @@ struct g {
 	bool sigdeliver;   /* owner: handlers may run although libgmp's own code is interrupted */
 	uint8_t sigran;	   /* owner: RAN_* since runsigs() began */
 	_Atomic uint8_t cancel; /* cancel.c */
-	_Atomic uint8_t point;	/* owner: in a marked system call that is a cancellation point; gopoint() */
+	_Atomic uint8_t point;	/* owner: in a marked system call that is a cancellation point; gopoint(), or POINTACCEPT */
+	bool gaveup;		/* owner: goaccept() was told to end */
 	bool unwinds;		/* owner: asynchronous cancellation has begun */
 	uint32_t sighandled; /* owner: handlers that have run */
 	uint32_t sigintr;    /* owner: those of them without SA_RESTART */
@@ -157,6 +158,8 @@ struct g {
 };
 
 /* ---- M --------------------------------------------------------------------------------------- */
+enum { POINTACCEPT = 2 }; /* in g.point. accept.c */
+
 struct m {
 	struct g g0;		/* scheduler stack and TLS of its own */
 	struct g *curg;		/* G it runs, or nil. sysmon and dumps read it racily */
@@ -606,6 +609,10 @@ void preemptcoop(struct g *gp);
 bool preemptone(struct m *mp);
 bool preemptsoon(struct m *mp);
 void preemptsig(void *ctx);
+
+/* ---- accept.c ------------------------------------------------------------------------------------- */
+void acceptend(struct m *mp); /* if its thread sits in goaccept(), that ends. sysmon */
+void acceptsig(struct g *gp, void *ctx);
 uintptr_t preemptframe(struct g *gp, void *uc, uintptr_t frame);
 
 /* ---- cputime.c ------------------------------------------------------------------------------------- */

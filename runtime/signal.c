@@ -119,8 +119,8 @@ static void deliver(struct g *gp, siginfo_t *info, ucontext_t *uc)
 	gp->sigdeliver = false;
 	gp->sigbusy = true;
 	insys = atomic_load_explicit(&gp->status, memory_order_relaxed) == Gsyscall;
-	bool point = gp->point;
-	gp->point = false; /* the handler's calls are not the interrupted one */
+	uint8_t point = gp->point;
+	gp->point = 0; /* the handler's calls are not the interrupted one */
 	if (insys)
 		exitsyscall();
 	if (info != NULL && info->si_signo >= 32 && (atomic_load(&gp->sigpending) & SIGBIT(info->si_signo))) {

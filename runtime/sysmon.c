@@ -88,7 +88,10 @@ static bool retakesyscall(struct p *pp, struct m *mp, uint64_t st, uint32_t call
 	 * would only wait for the same CPU. On a busy machine that made Ms without end. */
 	if (early && !asleep(mp, call, now))
 		return false;
-	return take(pp, st, CountRetakeSyscall);
+	if (!take(pp, st, CountRetakeSyscall))
+		return false;
+	acceptend(mp);
+	return true;
 }
 
 /* Somebody who was woken, or is new, waits for pp, and no other P is free for it. Those who were preempted may wait. */

@@ -6,8 +6,8 @@
  * first. Not so after a hang-up or urgent data (pd->hup), nor for message or Unix sockets, whose reads end at
  * boundaries of their own: there only EAGAIN says so. A blocking send goes on until all is sent.
  *
- * accept has no MSG_DONTWAIT: poll(2) first, then the (marked) call; a connection that another process took in
- * between blocks this M until the next, as design has it. connect sets O_NONBLOCK for the length of the
+ * accept has no MSG_DONTWAIT: poll(2) first, then the call; a connection that another process took in
+ * between would block this M until the next, so there the call is one that sysmon can end (goaccept()). connect sets O_NONBLOCK for the length of the
  * call only, on a socket that nobody else can be using yet.
  */
 #include "io.h"
@@ -368,13 +368,14 @@ static int waitaccept(struct polldesc *pd, struct sockaddr *a, socklen_t *alen, 
 
 	for (;;) {
 		if (pdtry(pd, PD_READ) && readynow(pd->fd, POLLIN)) {
-			/* Marked only where another process may take the connection first. */
-			bool mark = atomic_load_explicit(&pd->shared, memory_order_relaxed);
-			if (mark)
-				entersyscall();
-			long r = POINT(SC4(SYS_accept4, pd->fd, a, alen, flags));
-			if (mark)
-				exitsyscall();
+			/* Only where another process may take the connection first. */
+			bool shared = atomic_load_explicit(&pd->shared, memory_order_relaxed);
+			long r = shared ? goaccept(pd->fd, a, alen, flags)
+					: POINT(SC4(SYS_accept4, pd->fd, a, alen, flags));
+			if (r == -ERESTART) {
+				pdleft(pd, PD_READ);
+				continue;
+			}
 			/* Somebody was faster, and O_NONBLOCK was set while we waited: that is for calls to come. */
 			if (unlikely(r == -EAGAIN) && (SC3(SYS_fcntl, pd->fd, F_GETFL, 0) & O_NONBLOCK))
 				continue;
