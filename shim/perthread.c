@@ -8,16 +8,56 @@
  * threads are alike. The kernel does not know our thread ids. One's own becomes 0, that of another
  * thread with a kernel thread of its own becomes that one's id; any other G is as the process's
  * threads are, and cannot be made different from outside: that is accepted and has no effect.
+ *
+ * All that Linux keeps by thread (struct task_struct, clone(2)), and whose it is here. "Owned" is the above.
+ *
+ *   id, name, exit signal's parent             the G's: gettid(), PR_SET_NAME; the child of a fork is the process's
+ *   signal mask, alternate stack, pending      the G's (runtime/sig*.c)
+ *   CPU time, timers that signal a thread      the G's (cputime.c, sigtimer.c)
+ *   robust list, clear_child_tid, rseq         the G's; refused; refused (syscall.c)
+ *   registers, mxcsr, FS base, PKRU            the G's, in its frame. GS base, CPUID faulting, shadow stack: owned (arch_prctl)
+ *   policy, priority, affinity, uclamp         wishes of the G, or owned (affinity.c, policy.c; sched_setattr)
+ *   niceness, I/O priority, timer slack        owned
+ *   user and group ids, groups                 by libc's names the process's (cred.c); by syscall() owned
+ *   fsuid, fsgid, capabilities, their bounding and ambient sets, securebits, KEEPCAPS, thread keyring: owned
+ *   no_new_privs, seccomp, landlock            owned; a filter for all threads (TSYNC) is the process's
+ *   namespaces, root and current directory and umask after unshare(CLONE_FS), descriptors after CLONE_FILES: owned
+ *   personality, I/O permissions, TSC, MCE policy, speculation, IO_FLUSHER, core scheduling, memory policy: owned
+ *   PDEATHSIG, syscall user dispatch, tracer of others, perf events on oneself: bound to its kernel thread
+ *   io_uring's workers                         the kernel thread's; it is kept (runtime/uring.c)
+ *
+ * The process's, for any thread: DUMPABLE, CHILD_SUBREAPER, PTRACER, THP_DISABLE, MDWE, SET_MM, timers, limits, AMX's permission.
  */
 #include "shim.h"
 #include <sched.h>
 #include <stdarg.h>
 #include <sys/prctl.h>
 
+/* The calling G owns its kernel thread for nothing but no_new_privs, which goes before each filter. */
+static __thread bool onlyprivs;
+
+__thread bool shim_heir;
+
+bool changesthread(void)
+{
+	onlyprivs = false;
+	if (getg() == NULL && poolstarted())
+		shim_heir = true;
+	return ownthread();
+}
+
+void filtersall(void)
+{
+	/* The kernel has given our no_new_privs to all threads, with the filter: we are like the others again. */
+	if (onlyprivs && getg() != NULL)
+		disownthread();
+	onlyprivs = false;
+}
+
 /* A call that changes such a thing, unless it fails. */
 #define OWN(call)                                                                                  \
 	({                                                                                         \
-		bool new_ = ownthread();                                                           \
+		bool new_ = changesthread();                                                           \
 		int r_ = (call);                                                                   \
 		if (r_ < 0 && new_)                                                                \
 			disownthread();                                                            \
@@ -75,8 +115,12 @@ EXPORT int prctl(int op, ...)
 	case 1:
 		lockosthread();
 		break;
-	case 2:
-		return OWN(REAL(prctl)(op, a[0], a[1], a[2], a[3]));
+	case 2: {
+		bool owned = ownsthread();
+		int r = OWN(REAL(prctl)(op, a[0], a[1], a[2], a[3]));
+		onlyprivs = op == PR_SET_NO_NEW_PRIVS && r == 0 && gp != NULL && !owned;
+		return r;
+	}
 	}
 	return REAL(prctl)(op, a[0], a[1], a[2], a[3]);
 }
@@ -98,14 +142,14 @@ EXPORT int pkey_alloc(unsigned flags, unsigned rights)
 EXPORT int setfsuid(uid_t id)
 {
 	if (id != (uid_t)-1) /* which only asks */
-		ownthread();
+		changesthread();
 	return REAL(setfsuid)(id);
 }
 
 EXPORT int setfsgid(gid_t id)
 {
 	if (id != (gid_t)-1)
-		ownthread();
+		changesthread();
 	return REAL(setfsgid)(id);
 }
 
@@ -127,8 +171,22 @@ EXPORT int setns(int fd, int type)
 EXPORT int personality(unsigned long persona)
 {
 	if (persona != 0xffffffff)
-		ownthread();
+		changesthread();
 	return REAL(personality)(persona);
+}
+
+/* Who traces is a thread. The arguments are the kernel's, or nothing. */
+EXPORT long ptrace(enum __ptrace_request op, ...)
+{
+	va_list ap;
+
+	va_start(ap, op);
+	pid_t pid = va_arg(ap, pid_t);
+	void *addr = va_arg(ap, void *), *data = va_arg(ap, void *);
+	va_end(ap);
+	if (op != PTRACE_TRACEME)
+		lockosthread();
+	return REAL(ptrace)(op, pid, addr, data);
 }
 
 EXPORT int ioperm(unsigned long from, unsigned long n, int on)
@@ -170,7 +228,7 @@ EXPORT int nice(int inc)
 
 	if (inc == 0)
 		return REAL(nice)(inc);
-	bool new = ownthread();
+	bool new = changesthread();
 	errno = 0;
 	int r = REAL(nice)(inc);
 	if (r == -1 && errno != 0) { /* -1 may be the niceness */

@@ -40,6 +40,7 @@ static void parent(void)
 static void child(void)
 {
 	listlocked = false; /* libc has made its lock anew */
+	shim_heir = false;  /* all threads of this process will be like this one */
 	forkchild();
 }
 

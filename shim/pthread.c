@@ -7,6 +7,7 @@
  * the real function.
  */
 #include "shim.h"
+#include <stdlib.h>
 #include <string.h>
 
 _Static_assert(sizeof(pthread_t) == sizeof(uintptr_t), "newproc() writes a pthread_t");
@@ -71,12 +72,42 @@ EXPORT int pthread_setattr_default_np(const pthread_attr_t *attr)
 	return err;
 }
 
+struct birth {
+	void *(*fn)(void *);
+	void *arg;
+};
+
+static void *begins(void *p)
+{
+	struct birth b = *(struct birth *)p;
+
+	free(p);
+	shim_heir = true;
+	return b.fn(b.arg);
+}
+
+/* A thread of libc's that has what the caller's kernel thread has, as have those which it makes. */
+static int createheir(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
+{
+	struct birth *b = malloc(sizeof(*b));
+
+	if (b == NULL)
+		return EAGAIN;
+	*b = (struct birth){fn, arg};
+	int err = REAL(pthread_create)(thread, attr, begins, b);
+	if (err != 0)
+		free(b);
+	return err;
+}
+
 static int create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
 {
 	struct newattr na = {.guardsize = 4096};
 	cpu_set_t cpus;
 
-	if ((attr != NULL && wantskernel(attr)) || ownsthread())
+	if (ownsthread() || shim_heir)
+		return createheir(thread, attr, fn, arg);
+	if (attr != NULL && wantskernel(attr))
 		return REAL(pthread_create)(thread, attr, fn, arg);
 	if (attr != NULL)
 		takeattr(&na, attr, &cpus);

@@ -47,6 +47,15 @@ bool goodread(const void *p, size_t n);
 bool goodwrite(void *p, size_t n);
 bool goodname(const char *s, size_t max);
 
+/*
+ * ownthread(), before a change of what the kernel keeps by thread. filtersall: a seccomp filter has been given to all
+ * threads. perthread.c
+ */
+bool changesthread(void);
+/* A thread that is no G, and has what other kernel threads have not: by a change of its own, or inherited. */
+extern __thread bool shim_heir __attribute__((tls_model("initial-exec"), visibility("hidden")));
+void filtersall(void);
+
 /* The pool has started: syscall() looks at what it is asked for. syscall.c */
 void syscallstart(void);
 struct sigevent;

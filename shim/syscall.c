@@ -194,6 +194,14 @@ static long totid(struct g *gp, int sig, const siginfo_t *info)
 
 #define REALSYSCALL() REAL(syscall)(n, a, b, c, d, e, f)
 
+enum { STRICT = 0, FILTER = 1, TSYNC = 1 }; /* seccomp(2): operations, a flag */
+
+/* arch_prctl(2): GS and FS base, CPUID faulting, shadow stack. The rest asks, or is the process's. */
+static bool ofregisters(long op)
+{
+	return op == 0x1001 || op == 0x1002 || op == 0x1012 || (op >= 0x5001 && op < 0x5005);
+}
+
 /* Does n, with its first argument, change something of the calling thread's? */
 static bool ofthread(long n, long *a, long *b)
 {
@@ -210,17 +218,25 @@ static bool ofthread(long n, long *a, long *b)
 	case SYS_capset:
 	case SYS_unshare:
 	case SYS_setns:
-	case SYS_seccomp:
-	case SYS_personality:
 	case SYS_keyctl:
 	case SYS_ptrace:
 	case SYS_set_mempolicy:
-	case SYS_arch_prctl:
 	case SYS_iopl:
 	case SYS_ioperm:
 #ifdef SYS_landlock_restrict_self
 	case SYS_landlock_restrict_self:
 #endif
+		return true;
+	case SYS_seccomp:
+		return *a == STRICT || (*a == FILTER && !(*b & TSYNC));
+	case SYS_personality:
+		return *a != 0xffffffff;
+	case SYS_arch_prctl:
+		return ofregisters(*a);
+	case SYS_perf_event_open: /* attributes, of whom */
+		if (!tome(*b))
+			return false;
+		*b = 0;
 		return true;
 	case SYS_sched_setaffinity:
 	case SYS_sched_setscheduler:
@@ -667,9 +683,15 @@ long gosyscall(long n, long a, long b, long c, long d, long e, long f)
 			return other;
 		__attribute__((fallthrough));
 	default:
+		if (getg() != NULL && n == SYS_seccomp && a == FILTER && (b & TSYNC)) {
+			r = REALSYSCALL();
+			if (r == 0)
+				filtersall();
+			return r;
+		}
 		if (getg() == NULL || !ofthread(n, &a, &b))
 			break;
-		bool new = ownthread();
+		bool new = changesthread();
 		r = REALSYSCALL();
 		if (r < 0 && new)
 			disownthread();
