@@ -67,7 +67,8 @@ static __attribute__((noinline)) int semwait(struct sem *s, clockid_t clk,
 								  memory_order_relaxed))
 				return 0;
 		err = futexwaithand(&s->value, 0, 0, since, deadline,
-				    FUTEX_INTR | FUTEX_POINT | FUTEX_WHY(WaitSem, 0));
+				    /* With a time-out the kernel does not go on, whatever signal(7) says. */
+				    (deadline ? FUTEX_INTRANY : FUTEX_INTR) | FUTEX_POINT | FUTEX_WHY(WaitSem, 0));
 		if (err == 1 || err == -ETIMEDOUT || err == -EINTR)
 			break;
 		d = atomic_load_explicit(&s->data, memory_order_relaxed);
