@@ -88,7 +88,7 @@ static void life(const char *how, sigset_t *set)
 
 	l = tcp_listen(&addr, 10);
 	MUST(pipe(told) == 0);
-	quit = handled = reloads = at = 0;
+	quit = 0, handled = 0, reloads = 0, at = 0;
 	pid_t parent = getpid(), pid = fork();
 	MUST(pid >= 0);
 	if (pid == 0)
