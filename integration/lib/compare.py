@@ -135,6 +135,7 @@ def measure(make, procs, count):
     """turns() in fresh folders, with nothing left behind."""
     daemons = []
     with tempfile.TemporaryDirectory(prefix="gmp-integration.") as name:
+        pathlib.Path(name).chmod(0o755)
         try:
             for p in (None, procs):
                 folder = pathlib.Path(name, "preloaded" if p else "bare")
