@@ -2,7 +2,7 @@
 /* What the kernel keeps by thread stays with the thread that changed it, whatever it waits for, is
  * inherited by the threads which that one creates, and is nobody else's. nice(2), sched(7),
  * prctl(2), unshare(2), setfsuid(2) */
-#include "t.h"
+#include "perthread.h"
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -16,33 +16,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-static atomic_int quit, odd;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char home[4096];
-
-/* In each way there is, so that other threads run in between. */
-static void waits(int i)
-{
-	static int p[2];
-	char c;
-
-	pthread_mutex_lock(&lock);
-	if (p[1] == 0)
-		MUST(pipe(p) == 0);
-	pthread_mutex_unlock(&lock);
-	switch (i % 3) {
-	case 0:
-		usleep(300);
-		break;
-	case 1:
-		pthread_mutex_lock(&lock);
-		usleep(50);
-		pthread_mutex_unlock(&lock);
-		break;
-	case 2:
-		MUST(write(p[1], "x", 1) == 1 && read(p[0], &c, 1) == 1);
-	}
-}
 
 /* umask() itself would be seen by others. */
 static unsigned mask(void)
@@ -58,7 +32,6 @@ static unsigned mask(void)
 	return m;
 }
 
-/* What this thread has, in one line. */
 static void state(char *s, size_t n)
 {
 	char cwd[4096];
@@ -73,51 +46,6 @@ static void state(char *s, size_t n)
 	    setfsuid(-1) - geteuid(), (long)personality(0xffffffff) & ADDR_NO_RANDOMIZE,
 	    strcmp(cwd, home) ? "elsewhere" : "home", mask(),
 	    getppid() < 0 ? errname(errno) : "known");
-}
-
-static char usual[300];
-
-static void *plain(void *arg)
-{
-	char s[300];
-
-	for (int i = 0; !quit; i++) {
-		waits(i);
-		state(s, sizeof s);
-		if (strcmp(s, usual)) {
-			if (odd++ == 0)
-				say("a plain thread has: %s", s);
-		}
-	}
-	return arg;
-}
-
-static void *child(void *arg)
-{
-	char s[300];
-
-	waits(0);
-	state(s, sizeof s);
-	say("  its child: %s", s);
-	return arg;
-}
-
-/* With 1: this change is not inherited alone. */
-static void stays(const char *what)
-{
-	char s[300], t[300];
-
-	state(s, sizeof s);
-	say("%s: %s", what, s);
-	for (int i = 0; i < scaled(60); i++) {
-		waits(i);
-		state(t, sizeof t);
-		if (strcmp(s, t)) {
-			say("now: %s", t);
-			break;
-		}
-	}
-	finish(start(child, NULL));
 }
 
 static void *nices(void *arg)

@@ -3,7 +3,7 @@
  * securebits, KEEPCAPS, fsgid, I/O priority, a host name, rights by key: each stays with its
  * thread, whatever it waits for; threads which that one makes inherit it; nobody else has it. A
  * filter for all threads (TSYNC) is all threads'. capabilities(7), seccomp(2), pkeys(7) */
-#include "t.h"
+#include "perthread.h"
 #include <dirent.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
@@ -17,26 +17,8 @@
 
 enum { PLAIN = 6, IOPRIO_IDLE = 3 << 13 };
 
-static _Atomic int quit, odd;
 static int key = -1;
 static char home[65];
-
-static void waits(int i)
-{
-	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-	static int p[2];
-	char c;
-
-	pthread_mutex_lock(&lock);
-	if (p[1] == 0)
-		MUST(pipe(p) == 0);
-	pthread_mutex_unlock(&lock);
-	if (i % 2) {
-		usleep(200);
-		return;
-	}
-	MUST(write(p[1], "x", 1) == 1 && read(p[0], &c, 1) == 1);
-}
 
 static int chown_allowed(void)
 {
@@ -60,48 +42,6 @@ static void state(char *s, size_t n)
 		 prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, CAP_CHOWN, 0, 0), chown_allowed(),
 		 setfsgid(-1) - (int)getegid(), syscall(SYS_ioprio_get, 1, 0) >> 13,
 		 strcmp(host, home) ? "mine" : "usual", key >= 0 ? pkey_get(key) : -1);
-}
-
-static char usual[300];
-
-static void *plain(void *arg)
-{
-	char s[300];
-
-	for (int i = 0; !quit; i++) {
-		waits(i);
-		state(s, sizeof s);
-		if (strcmp(s, usual) && odd++ == 0)
-			say("a plain thread has: %s", s);
-	}
-	return arg;
-}
-
-static void *child(void *arg)
-{
-	char s[300];
-
-	waits(1);
-	state(s, sizeof s);
-	say("  its child: %s", s);
-	return arg;
-}
-
-static void stays(const char *what)
-{
-	char s[300], t[300];
-
-	state(s, sizeof s);
-	say("%s: %s", what, s);
-	for (int i = 0; i < scaled(40); i++) {
-		waits(i);
-		state(t, sizeof t);
-		if (strcmp(s, t)) {
-			say("now: %s", t);
-			break;
-		}
-	}
-	finish(start(child, NULL));
 }
 
 static void *keeps(void *arg)
