@@ -31,7 +31,7 @@ struct tcache {
 
 static ptrdiff_t
     cacheoff; /* libc's pointer to it, from the TCB; 0: not known. The flag is in the next word */
-static void (*libcfree)(void *);
+static void (*freechunk)(void *);
 
 static struct tcache **cacheof(char *tcb)
 {
@@ -81,7 +81,7 @@ void tcacheflush(char *tcb)
 	for (int i = 0; i < BINS; i++) {
 		for (void *chunk = t->entries[i], *next; chunk != NULL; chunk = next) {
 			next = nextof(chunk);
-			libcfree(chunk);
+			freechunk(chunk);
 		}
 		t->entries[i] = NULL;
 		t->counts[i] = 0;
@@ -142,10 +142,10 @@ void tcacheprobe(void)
 	char *tcb = gettls();
 	void *small[TRIES], *large[TRIES];
 
-	libcfree = libcown("free");
+	freechunk = libcown("free");
 	cachesome(small, SMALL);
 	cachesome(large, LARGE);
-	for (uint32_t i = 0; libcfree != NULL && i < tlstmpl.nkeep; i++) {
+	for (uint32_t i = 0; freechunk != NULL && i < tlstmpl.nkeep; i++) {
 		cacheoff = tlstmpl.keep[i];
 		if (asknown(*cacheof(tcb), small, large) && doeswithout(tcb))
 			return;
