@@ -6,26 +6,26 @@
  * when somebody first has to wait for it, and stays so for its life. struct polldesc (by number,
  * type-stable) remembers per direction whether trying makes sense:
  *
- *     ready = 1   perhaps: try the call.   ready = 0   drained: an edge will come, so wait without
- * trying.
+ *     ready = 1   perhaps: try the call
+ *     ready = 0   drained: an edge will come, so wait without trying
  *
  * An attempt takes the flag first (exchange 0), then makes its system call. An edge sets the flag
  * and wakes. So data that come after the take, whether before or after the call, leave the flag at
  * 1, and pdwait() (which checks it under pd->lock, where the event side sets it) does not sleep: no
  * lost edge. The flag may also be given back by pdleft(), without the lock: it stores the flag,
  * then reads the count of waiters; pdwait() raises the count, then reads the flag (both seq_cst),
- * so one of the two sees the other. Taking costs two atomic exchanges per call. pdmaybe(),
- * pdempty() spare them where calls mostly succeed: the attempt leaves the flag alone and remembers
- * `edges`, which each edge raises before it sets flags. Only EAGAIN clears the flag, and then looks
- * at `edges` again (each side stores, fence, loads): if an edge's flag was wiped its count is seen,
- * the flag is given back and the attempt repeated. Data that come after an attempt raise an edge
- * after it, so either that is seen here or it finds us waiting. Both ways may be mixed on one
- * descriptor. poll takes nothing: it remembers `edges`, asks the kernel, and parks only if no edge
- * has come since (pdarm, pdlooked, pdpoll). The flags spare it the question, and learn from the
- * answer what it says about reading and writing: it may have asked for something else. Rejected:
- * taking the flags, and giving them back once something is ready. That woke all others who poll the
- * same descriptor, in vain; a daemon whose connections all have its termination pipe in their poll
- * turned round. And a poll for POLLPRI took what a reader waits for.
+ * so one of the two sees the other.
+ *
+ * Taking costs two atomic exchanges per call. pdmaybe(), pdempty() spare them where calls mostly
+ * succeed: the attempt leaves the flag alone and remembers `edges`, which each edge raises before
+ * it sets flags. Only EAGAIN clears the flag, and then looks at `edges` again (each side stores,
+ * fence, loads): if an edge's flag was wiped its count is seen, the flag is given back and the
+ * attempt repeated. Data that come after an attempt raise an edge after it, so either that is seen
+ * here or it finds us waiting. Both ways may be mixed on one descriptor.
+ *
+ * poll takes nothing: it remembers `edges`, asks the kernel, and parks only if no edge has come
+ * since (pdarm, pdlooked, pdpoll). The flags spare it the question, and learn from the answer what
+ * it says about reading and writing: it may have asked for something else.
  *
  * Several Gs may wait on one descriptor. An edge wakes all pollers but one reader (one writer); who
  * then finds more than it takes calls pdleft(), which wakes the next: a baton, no herd. A woken
@@ -38,7 +38,10 @@
  * fdopened().
  *
  * Rejected: level-triggered (an epoll_ctl per wait), EPOLLONESHOT (the same), epoll per P (a G's
- * descriptor would wake the wrong P), always trying first (10 % of an echo server).
+ * descriptor would wake the wrong P), always trying first (10 % of an echo server), a poll that
+ * takes the flags and gives them back once something is ready: that woke all others who poll the
+ * same descriptor, in vain (a daemon whose connections all have its termination pipe in their poll
+ * turned round), and a poll for POLLPRI took what a reader waits for.
  */
 #include "runtime.h"
 #include <fcntl.h>
