@@ -196,7 +196,7 @@ static bool pendingunder(const sigset_t *mask)
 EXPORT int ppoll(struct pollfd *p, nfds_t n, const struct timespec *ts, const sigset_t *mask)
 {
 	testcancel();
-	if (unlikely(zero(ts) && pendingunder(mask)))
+	if (unlikely(pendingunder(mask) && zero(ts)))
 		return UNDERMASK(mask, gosigrun());
 	if (getg() == NULL || zero(ts) || badtime(ts) || badmask(mask) || badlist(p, n))
 		return UNMARKED(REAL(ppoll)(p, n, ts, mask));
@@ -314,7 +314,7 @@ static int gselect(int n, fd_set *r, fd_set *w, fd_set *e, uint64_t deadline)
 EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *ts, const sigset_t *mask)
 {
 	testcancel();
-	if (unlikely(zero(ts) && pendingunder(mask)))
+	if (unlikely(pendingunder(mask) && zero(ts)))
 		return UNDERMASK(mask, gosigrun());
 	if (getg() == NULL || zero(ts) || badtime(ts) || badmask(mask) || badsets(n, r, w, e))
 		return UNMARKED(REAL(pselect)(n, r, w, e, ts, mask));
@@ -380,7 +380,7 @@ static struct polldesc *epollable(int ep, int n)
 
 EXPORT int epoll_pwait(int ep, struct epoll_event *ev, int n, int timeout, const sigset_t *mask)
 {
-	struct polldesc *pd = timeout != 0 && !badmask(mask) ? epollable(ep, n) : NULL;
+	struct polldesc *pd = timeout != 0 && getg() != NULL && !badmask(mask) ? epollable(ep, n) : NULL;
 
 	if (unlikely(timeout == 0 && pendingunder(mask)))
 		return UNDERMASK(mask, gosigrun());
@@ -402,9 +402,9 @@ EXPORT int epoll_wait(int ep, struct epoll_event *ev, int n, int timeout)
 
 EXPORT int epoll_pwait2(int ep, struct epoll_event *ev, int n, const struct timespec *ts, const sigset_t *mask)
 {
-	struct polldesc *pd = zero(ts) || badtime(ts) || badmask(mask) ? NULL : epollable(ep, n);
+	struct polldesc *pd = getg() == NULL || zero(ts) || badtime(ts) || badmask(mask) ? NULL : epollable(ep, n);
 
-	if (unlikely(zero(ts) && pendingunder(mask)))
+	if (unlikely(pendingunder(mask) && zero(ts)))
 		return UNDERMASK(mask, gosigrun());
 	if (pd == NULL)
 		return MARKED(REAL(epoll_pwait2)(ep, ev, n, ts, mask));
