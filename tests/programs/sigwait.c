@@ -59,6 +59,7 @@ int main(void)
 	int order[] = {SIGUSR1, SIGHUP, SIGINT, SIGUSR1, SIGCHLD, SIGRTMIN, SIGTERM};
 
 	sigfillset(&set);
+	sigdelset(&set, SIGCONT); /* comes from whoever stops and continues us from outside */
 	OK(pthread_sigmask(SIG_BLOCK, &set, NULL));
 	MUST(sem_init(&taken, 0, 0) == 0);
 	t = start(taker, NULL);

@@ -208,7 +208,7 @@ static void post(int s)
 
 static void *dies(void *how)
 {
-	usleep(20000);
+	usleep(300000); /* the others are where they stand by then */
 	if (strcmp(how, "quit") == 0)
 		raise(SIGQUIT);
 	else if (strcmp(how, "segv") != 0)
@@ -241,7 +241,7 @@ static void still(const char *how)
 		pthread_t t;
 		for (int i = 0; i < 500 && strcmp(how, "many") == 0; i++)
 			start("one of many", goes_deep);
-		usleep(20000);
+		usleep(300000);
 		MUST(pthread_create(&t, NULL, dies, (void *)how) == 0);
 		pthread_setname_np(t, "dies");
 		pthread_join(t, NULL);
