@@ -55,26 +55,12 @@ static bool owntable(void)
 	return self.taskdir >= 0;
 }
 
-static char *putdec(char *s, int v)
-{
-	char tmp[12];
-	int i = 0;
-
-	do
-		tmp[i++] = (char)('0' + v % 10);
-	while ((v /= 10) != 0);
-	while (i > 0)
-		*s++ = tmp[--i];
-	return s;
-}
-
 /* mp's file, for the thread it has now. */
 static void openstat(struct m *mp, int tid)
 {
-	char path[32], *s = putdec(path, tid);
+	char path[32];
 
-	for (const char *t = "/stat"; (*s++ = *t++) != 0;)
-		;
+	statpath(path, tid);
 	if (mp->statfd > 0)
 		SC1(SYS_close, mp->statfd);
 	mp->statfd = (int)SC4(SYS_openat, self.taskdir, path, O_RDONLY | O_CLOEXEC, 0);

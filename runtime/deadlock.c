@@ -17,8 +17,6 @@
  * busy is not seen here: `gmp dump` shows those.
  */
 #include "runtime.h"
-#include <fcntl.h>
-#include <sys/syscall.h>
 
 enum deadlock deadlock = DEADLOCK_WARN;
 
@@ -62,35 +60,16 @@ static bool ours(int tid)
 	return false;
 }
 
-struct dirent64 {
-	uint64_t ino, off;
-	uint16_t len;
-	uint8_t type;
-	char name[];
-};
+static bool stranger(int dir, int tid, void *arg)
+{
+	(void)dir, (void)arg;
+	return !ours(tid);
+}
 
 /* Any kernel thread that is no M? True if we cannot tell. */
 static void countstrangers(void *arg)
 {
-	char buf[2048] __attribute__((aligned(8)));
-	long fd = SC4(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), n;
-	bool found = false;
-
-	if (fd < 0)
-		return;
-	while (!found && (n = SC3(SYS_getdents64, fd, buf, sizeof(buf))) > 0) {
-		for (long at = 0; at < n;) {
-			struct dirent64 *d = (struct dirent64 *)(buf + at);
-			int tid = 0;
-			for (const char *s = d->name; *s >= '0' && *s <= '9'; s++)
-				tid = tid * 10 + (*s - '0');
-			if (tid != 0 && !ours(tid))
-				found = true;
-			at += d->len;
-		}
-	}
-	SC1(SYS_close, fd);
-	*(bool *)arg = found;
+	*(bool *)arg = anytask(stranger, NULL) != 0;
 }
 
 static bool strangers(void)

@@ -725,6 +725,11 @@ bool asleep(struct m *mp, uint64_t key, uint64_t now);
 /* fn(arg) by a thread with descriptors of its own. Waits for it; not under a lock. any thread of a pool */
 void aside(void (*fn)(void *), void *arg);
 
+/* ---- tasks.c ------------------------------------------------------------------------------------- */
+int anytask(bool (*is)(int dir, int tid, void *arg), void *arg); /* see there */
+int decimal(const char *s); /* the number that s begins with; 0 without one */
+void statpath(char *path, int tid);
+
 /* ---- uring.c ------------------------------------------------------------------------------------- */
 bool uringworks(int tid); /* has this kernel thread had work for io_uring? not under a lock */
 
