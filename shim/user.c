@@ -19,10 +19,20 @@
 #include <sys/syscall.h>
 #include "arch.h"
 
-enum { PAGE = 4096, KNOWN = 512, NEAR = 32 << 10 };
+enum { PAGE = 4096, LOGKNOWN = 12, KNOWN = 1 << LOGKNOWN, NEAR = 32 << 10 };
 
 /* Pages that may be read, or written too, by number: plain hints, anyone may overwrite them. */
 static _Atomic uintptr_t readable[KNOWN], writable[KNOWN];
+
+/*
+ * Not by the number's low bits: malloc's arenas are 64 MB apart, and what threads have in them
+ * alike lies at the same place in each. A daemon's connections, each with its own pollfds, drove
+ * each other out: a system call for each poll.
+ */
+static unsigned slot(uintptr_t page)
+{
+	return (unsigned)(page * 0x9e3779b97f4a7c15u >> (64 - LOGKNOWN));
+}
 
 static bool asks(uintptr_t page, bool write)
 {
@@ -38,7 +48,7 @@ static bool asks(uintptr_t page, bool write)
 static __attribute__((noinline)) bool pages(uintptr_t lo, uintptr_t hi, bool write)
 {
 	for (uintptr_t page = lo / PAGE; page <= hi / PAGE; page++) {
-		_Atomic uintptr_t *w = &writable[page % KNOWN], *r = &readable[page % KNOWN];
+		_Atomic uintptr_t *w = &writable[slot(page)], *r = &readable[slot(page)];
 		if (page == 0)
 			return false;
 		if (likely(atomic_load_explicit(w, memory_order_relaxed) == page) ||
