@@ -137,7 +137,7 @@ static void account(struct g *gp, struct p *pp, enum counter how)
 	countlatency(pp, now > asked ? now - asked : 0);
 }
 
-static noreturn void goschedpreempt_m(struct g *gp)
+static struct g *goschedpreempt_m(struct g *gp)
 {
 	struct m *mp = gp->m;
 
@@ -148,7 +148,7 @@ static noreturn void goschedpreempt_m(struct g *gp)
 	atomic_store_explicit(&gp->status, Grunnable, memory_order_release);
 	hogrunqput(gp);
 	unlock(&sched.lock);
-	schedule(mp);
+	return schedule(mp);
 }
 
 /* On the way out of the runtime, gp->preempt is set. The P is ours. */

@@ -231,7 +231,7 @@ void mstart(void *arg)
 		acquirep(mp, mp->nextp);
 		mp->nextp = NULL;
 	}
-	schedule(mp);
+	gogo(schedule(mp));
 }
 
 /* A vfork's child shares our memory, but a thread of it would be a thread of another process. */
@@ -505,7 +505,7 @@ static void maybewake(struct p *pp)
 	}
 }
 
-static noreturn void execute(struct m *mp, struct g *gp, bool inherit);
+static struct g *execute(struct m *mp, struct g *gp, bool inherit);
 
 static inline void leavecall(struct m *mp)
 {
@@ -525,7 +525,7 @@ static inline void leavecall(struct m *mp)
 /* ---- entering and leaving the runtime ---------------------------------------------------------- */
 
 /* gp has no P: one that idles, or it queues. On g0. */
-noreturn void lostp_m(struct g *gp)
+struct g *lostp_m(struct g *gp)
 {
 	struct m *mp = gp->m;
 	bool hog = mp->stray != 0 && atomic_load_explicit(&gp->preempt, memory_order_relaxed);
@@ -546,12 +546,12 @@ noreturn void lostp_m(struct g *gp)
 	unlock(&sched.lock);
 	if (pp != NULL) {
 		acquirep(mp, pp);
-		execute(mp, gp, false);
+		return execute(mp, gp, false);
 	}
 	countone(NULL, CountLost);
 	if (mp->lockedg == NULL)
 		stopm(mp);
-	schedule(mp);
+	return schedule(mp);
 }
 
 /* The P was taken from us while program code ran: an idle one, or the back of the queue. */
@@ -800,7 +800,8 @@ void gopkeys(void)
 	atomic_store(&sched.pkeys, true);
 }
 
-static noreturn void execute(struct m *mp, struct g *gp, bool inherit)
+/* gp runs on mp from now on: mcall(), or mstart(), goes on with it. */
+static struct g *execute(struct m *mp, struct g *gp, bool inherit)
 {
 	struct p *pp = mp->p;
 
@@ -821,7 +822,7 @@ static noreturn void execute(struct m *mp, struct g *gp, bool inherit)
 	setsigmask(mp, gp->sigmask);
 	if (unlikely(atomic_load_explicit(&gp->wish, memory_order_relaxed) != 0))
 		affine(mp, gp);
-	gogo(gp);
+	return gp;
 }
 
 static void ready(struct g *gp, bool next)
@@ -1215,14 +1216,14 @@ top:
 	goto top;
 }
 
-noreturn void schedule(struct m *mp)
+struct g *schedule(struct m *mp)
 {
 	bool inherit;
 	struct g *gp;
 
 	if (unlikely(mp->lockedg != NULL)) {
 		stoplockedm(mp);
-		execute(mp, mp->lockedg, false);
+		return execute(mp, mp->lockedg, false);
 	}
 again:
 	if (mp->p == NULL)
@@ -1238,12 +1239,12 @@ again:
 		startlockedm(mp, gp);
 		goto again;
 	}
-	execute(mp, gp, inherit);
+	return execute(mp, gp, inherit);
 }
 
 /* ---- ends of a G's turn ------------------------------------------------------------------------ */
 
-static noreturn void park_m(struct g *gp)
+static struct g *park_m(struct g *gp)
 {
 	struct m *mp = gp->m;
 	uint64_t w = atomic_load_explicit(&gp->park, memory_order_relaxed);
@@ -1257,9 +1258,9 @@ static noreturn void park_m(struct g *gp)
 	    !atomic_compare_exchange_strong_explicit(&gp->park, &w, parked, memory_order_acq_rel,
 						     memory_order_acquire)) {
 		atomic_store_explicit(&gp->status, Grunnable, memory_order_relaxed);
-		execute(mp, gp, true);
+		return execute(mp, gp, true);
 	}
-	schedule(mp);
+	return schedule(mp);
 }
 
 enum wakereason gopark(struct g *gp, enum waitreason why, uintptr_t obj, uint64_t deadline)
@@ -1289,7 +1290,7 @@ enum wakereason gopark(struct g *gp, enum waitreason why, uintptr_t obj, uint64_
 	return (enum wakereason)((w >> 4) & 0xf);
 }
 
-static noreturn void gosched_m(struct g *gp)
+static struct g *gosched_m(struct g *gp)
 {
 	struct m *mp = gp->m;
 
@@ -1297,7 +1298,7 @@ static noreturn void gosched_m(struct g *gp)
 	countone(mp->p, CountYield);
 	atomic_store_explicit(&gp->status, Grunnable, memory_order_release);
 	runqput(mp->p, gp, false);
-	schedule(mp);
+	return schedule(mp);
 }
 
 void gosched(void)
@@ -1316,7 +1317,7 @@ void gosched(void)
 	enterforeign();
 }
 
-static noreturn void goexit0(struct g *gp)
+static struct g *goexit0(struct g *gp)
 {
 	struct m *mp = gp->m;
 
@@ -1325,7 +1326,7 @@ static noreturn void goexit0(struct g *gp)
 	if (unlikely(mp->lockedg != NULL))
 		goexitlocked(mp, gp);
 	gdestroy(mp, gp);
-	schedule(mp);
+	return schedule(mp);
 }
 
 /*

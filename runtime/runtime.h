@@ -568,7 +568,7 @@ struct m *exitforeign(void);  /* program code enters the runtime: take the P bac
 enum { NOP, OURP, LENTP }; /* no P; ours already; lent until now */
 int exitforeignhere(void);    /* the same, but never on another M. What the P was */
 void enterforeignhere(int was);
-noreturn void lostp_m(struct g *gp);
+struct g *lostp_m(struct g *gp);
 int enterforeign(void);	      /* and leaves: lend it, run signal handlers that wait. 0, EINTR or ERESTART */
 uint64_t parkbegin(struct g *gp);
 enum wakereason gopark(struct g *gp, enum waitreason why, uintptr_t obj, uint64_t deadline);
@@ -581,7 +581,7 @@ void goreadylast(struct g *gp); /* the same, behind those already queued */
 void goreadyglobal(struct g *gp); /* the same, by who has no P, or has lent it */
 void gcountup(void); /* one G more */
 noreturn void goexit(struct g *gp);
-noreturn void schedule(struct m *mp);
+struct g *schedule(struct m *mp); /* whom mp runs next: for mcall() */
 void injectglist(struct g *list, int32_t n); /* linked by schedlink, all Gwaiting. any thread */
 void startm(struct p *pp, bool spinning);
 bool anyrunq(void); /* some G is runnable. Racy */

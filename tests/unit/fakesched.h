@@ -58,7 +58,7 @@ static void put(struct g *gp)
 	qtail = gp;
 }
 
-static noreturn void next(struct g *gp)
+static struct g *next(struct g *gp)
 {
 	(void)gp;
 	struct g *to = qhead;
@@ -66,13 +66,13 @@ static noreturn void next(struct g *gp)
 		throw("deadlock");
 	qhead = to->schedlink;
 	fakem.curg = to;
-	gogo(to);
+	return to;
 }
 
-static void yield0(struct g *gp)
+static struct g *yield0(struct g *gp)
 {
 	put(gp);
-	next(gp);
+	return next(gp);
 }
 
 static void goyield(void)
@@ -81,12 +81,12 @@ static void goyield(void)
 }
 
 /* waitobj: who joins gp. */
-static void exit0(struct g *gp)
+static struct g *exit0(struct g *gp)
 {
 	atomic_store(&gp->status, Gdead);
 	if (gp->waitobj)
 		put((struct g *)gp->waitobj);
-	next(gp);
+	return next(gp);
 }
 
 noreturn void goexit(struct g *gp)

@@ -73,11 +73,10 @@ static inline void setpkrights(uint32_t rights)
 
 /*
  * Saves the callee-saved state (mxcsr and x87 control word included) on the current stack and SP in
- * gp->sched.sp; loads g0->sched.sp as SP and g0->tcb as thread pointer; calls fn(gp), which must
- * not return. Returns when somebody gogo()s gp. From the moment fn runs, nothing of gp's stack is
- * in use.
+ * gp->sched.sp; loads g0->sched.sp as SP and g0->tcb as thread pointer; calls fn(gp) and does gogo() with what it
+ * returns. Returns when somebody gogo()s gp. From the moment fn runs, nothing of gp's stack is in use.
  */
-void mcall(struct g *gp, struct g *g0, void (*fn)(struct g *));
+void mcall(struct g *gp, struct g *g0, struct g *(*fn)(struct g *));
 /* Loads gp->tcb and gp->sched.sp and returns into the mcall() that saved it. */
 _Noreturn void gogo(struct g *gp);
 /* Makes gp->sched.sp such that gogo(gp) calls gostart(gp) on stack top `hi`, with no caller

@@ -35,9 +35,12 @@
 .endm
 
 /*
- * void mcall(struct g *gp, struct g *g0, void (*fn)(struct g *))
+ * void mcall(struct g *gp, struct g *g0, struct g *(*fn)(struct g *))
  * The stack changes before FS does: from the first instruction that touches g0's stack nothing
  * is written to gp's, and fn is the first who may publish gp.
+ *
+ * fn returns instead of going to gogo() by itself, and gogo() is jumped to, so that calls and returns are paired: if the next G
+ * waited in the same place as this one, all its returns are as the CPU predicts them.
  */
 	.globl	mcall
 	.hidden	mcall
@@ -78,7 +81,8 @@ mcall:
 	mov	%rbp, %rax
 	xor	%ebp, %ebp
 	call	*%rax
-	ud2
+	mov	%rax, %rdi
+	jmp	gogo
 	.cfi_endproc
 	.size	mcall, .-mcall
 
