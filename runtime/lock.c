@@ -48,16 +48,16 @@ void lock(mutex *l)
 		futexsleep(&l->key, 2, -1);
 }
 
-void lockshort(mutex *l)
+void lockshortslow(mutex *l)
 {
 	static const struct timespec nap = {0, 20000};
 
-	while (unlikely(!trylock(l))) {
+	do {
 		for (int i = 0; i < SPINS && atomic_load_explicit(&l->key, memory_order_relaxed); i++)
 			procyield(8);
 		if (atomic_load_explicit(&l->key, memory_order_relaxed))
 			SC2(SYS_nanosleep, &nap, NULL);
-	}
+	} while (!trylock(l));
 }
 
 void unlock(mutex *l)

@@ -20,7 +20,8 @@
  *   (1) submit: queue the G; fence; read nmspinning and npidle.
  *       idle: nmspinning-- (seq_cst); then re-check all queues, timers and the network.
  *       Either the submitter sees no spinner and wakes one, or the spinner sees the G. With priced
- *       wakes the submitter may do neither: then its own P's M runs the G, or sysmon wakes somebody.
+ *       wakes the submitter may do neither: then its own P's M runs the G, or sysmon wakes somebody. So who queues on its own
+ *       P, and goes on running it, needs no fence either.
  *   (2) idle netpoller: lastpoll = 0 (seq_cst), polluntil; then re-check timers in the sleep's length.
  *       timer: put into the heap; fence; read lastpoll, polluntil; netpollbreak if it sleeps too long.
  *   (3) M to the idle list (under sched.lock) and re-check the global queue under the same lock.

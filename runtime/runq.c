@@ -44,6 +44,11 @@ static bool runqputslow(struct p *pp, struct g *gp, uint32_t h, uint32_t t)
 void runqput(struct p *pp, struct g *gp, bool next)
 {
 	if (next) {
+		/* Others only take it away: where nothing is, nobody but us puts something, and there is nothing to exchange. */
+		if (likely(atomic_load_explicit(&pp->runnext, memory_order_relaxed) == NULL)) {
+			atomic_store_explicit(&pp->runnext, gp, memory_order_release);
+			return;
+		}
 		gp = atomic_exchange_explicit(&pp->runnext, gp, memory_order_acq_rel);
 		if (gp == NULL)
 			return;

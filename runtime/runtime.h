@@ -32,7 +32,15 @@ void unlock(mutex *l);
  * The same for critical sections of a few dozen instructions: unlocking is a plain store, so nobody is
  * woken by it; who has spun in vain (the holder lost its CPU) naps. Not to be mixed with lock()/unlock().
  */
-void lockshort(mutex *l);
+void lockshortslow(mutex *l);
+static inline void lockshort(mutex *l)
+{
+	uint32_t free = 0;
+
+	if (unlikely(!atomic_compare_exchange_strong_explicit(&l->key, &free, 1, memory_order_acquire,
+							      memory_order_relaxed)))
+		lockshortslow(l);
+}
 static inline void unlockshort(mutex *l)
 {
 	atomic_store_explicit(&l->key, 0, memory_order_release);

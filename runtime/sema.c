@@ -306,6 +306,18 @@ again:
 	return err;
 }
 
+/* By hand: a structure's initialiser would clear the links too, which are written when it is queued. */
+static inline void waiterinit(struct waiter *w, const void *addr, uint32_t bits, _Atomic uint32_t *count)
+{
+	atomic_store_explicit(&w->addr, (uintptr_t)addr, memory_order_relaxed);
+	w->bits = bits;
+	w->count = count;
+	w->result = 0;
+	w->want = 0;
+	w->since = 0;
+	w->to = NULL;
+}
+
 int futexwait(_Atomic uint32_t *addr, uint32_t expect, uint64_t deadline, unsigned flags)
 {
 	return futexwaitbits(addr, expect, deadline, flags, ~0u);
@@ -313,8 +325,9 @@ int futexwait(_Atomic uint32_t *addr, uint32_t expect, uint64_t deadline, unsign
 
 int futexwaitbits(_Atomic uint32_t *addr, uint32_t expect, uint64_t deadline, unsigned flags, uint32_t bits)
 {
-	struct waiter w = {.addr = (uintptr_t)addr, .bits = bits};
+	struct waiter w;
 
+	waiterinit(&w, addr, bits, NULL);
 	if (flags >> 8 == 0)
 		flags |= FUTEX_WHY(WaitFutex, 0);
 	return sleepon(&w, addr, expect, NULL, NULL, deadline, flags);
@@ -323,8 +336,9 @@ int futexwaitbits(_Atomic uint32_t *addr, uint32_t expect, uint64_t deadline, un
 int futexwaitunlock(const void *addr, _Atomic uint32_t *count, void (*unlockfn)(void *), void *arg,
 		    uint64_t deadline, unsigned flags)
 {
-	struct waiter w = {.addr = (uintptr_t)addr, .bits = ~0u, .count = count};
+	struct waiter w;
 
+	waiterinit(&w, addr, ~0u, count);
 	if (flags >> 8 == 0)
 		flags |= FUTEX_WHY(WaitCond, 0);
 	return sleepon(&w, NULL, 0, unlockfn, arg, deadline, flags);
@@ -333,16 +347,21 @@ int futexwaitunlock(const void *addr, _Atomic uint32_t *count, void (*unlockfn)(
 int futexwaithand(_Atomic uint32_t *addr, uint32_t expect, uint32_t want, uint64_t since, uint64_t deadline,
 		  unsigned flags)
 {
-	struct waiter w = {.addr = (uintptr_t)addr, .bits = ~0u, .want = want, .since = since};
+	struct waiter w;
 
+	waiterinit(&w, addr, ~0u, NULL);
+	w.want = want;
+	w.since = since;
 	return sleepon(&w, addr, expect, NULL, NULL, deadline, flags);
 }
 
 int futexcondwait(const void *addr, _Atomic uint32_t *count, const void *to, void (*unlockfn)(void *), void *arg,
 		  uint64_t deadline, unsigned flags)
 {
-	struct waiter w = {.addr = (uintptr_t)addr, .bits = ~0u, .count = count, .to = to};
+	struct waiter w;
 
+	waiterinit(&w, addr, ~0u, count);
+	w.to = to;
 	return sleepon(&w, NULL, 0, unlockfn, arg, deadline, flags);
 }
 
