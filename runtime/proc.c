@@ -44,7 +44,12 @@ int32_t gomaxprocs;
 
 enum {
 	BACKLOG = 8,		   /* what pp->backlog is at first: 8 x ~10 us (recv + send) */
+	SPARED = 40000,		   /* cputicks, about 20 us: idlespin() may spend as much on a sleep and a wake-up that it spares */
+	MOSTSPARED = 16 * SPARED,  /* and owe so much at most before it stops */
+	RETRY = 64,
 	KICKTICKS = 2000000,	   /* cputicks, about 1 ms: kick sysmon no more often */
+	LONGTURN = 400000,	   /* cputicks, about 200 us, sysmon's patience with a network that nobody polls */
+	LOOKOUTS = 100,
 	STALE = 50000,		   /* ns: pollstale() */
 	NEXTSTREAK = 64,	   /* runnext may win that often in a row */
 	HOGTURN = 20000000,	   /* cputicks, about 10 ms: then one that was preempted runs, whoever else waits */
@@ -304,6 +309,7 @@ static void stopm(struct m *mp)
 	}
 	acquirep(mp, mp->nextp);
 	mp->nextp = NULL;
+	mp->woke = cputicks();
 }
 
 /*
@@ -489,6 +495,28 @@ static void kicksometimes(struct p *pp)
 	}
 }
 
+/*
+ * Nothing is queued behind what an M that woke up will run, but nobody looks at network and timers meanwhile: is sysmon to
+ * watch? It would look at the network after LONGTURN, so only if one in LOOKOUTS has lasted that long of late. Else there was
+ * one wake-up more, and two ticks of sysmon's, for each request of a server with little to do. The first that lasts longer, sysmon
+ * sees at its next tick, in 10 ms at most.
+ */
+static bool lookout(void)
+{
+	int32_t n = atomic_load_explicit(&sched.lookouts, memory_order_relaxed);
+
+	if (n > 0)
+		atomic_store_explicit(&sched.lookouts, n - 1, memory_order_relaxed); /* racy: a guess */
+	return n > 0;
+}
+
+/* mp has nothing to do any more. */
+static void turnended(struct m *mp)
+{
+	if (cputicks() - mp->woke > LONGTURN)
+		atomic_store_explicit(&sched.lookouts, LOOKOUTS, memory_order_relaxed);
+}
+
 /* After putting a G into pp's queue (owner only): is it worth 15 us to wake an M for it? */
 static void maybewake(struct p *pp)
 {
@@ -501,9 +529,8 @@ static void maybewake(struct p *pp)
 		wakep();
 		return;
 	}
-	if (atomic_load_explicit(&sched.sysmondelay, memory_order_relaxed) > 100000) {
+	if (atomic_load_explicit(&sched.sysmondelay, memory_order_relaxed) > 100000 && (!runqempty(pp) || lookout()))
 		kicksometimes(pp);
-	}
 }
 
 static struct g *execute(struct m *mp, struct g *gp, bool inherit);
@@ -993,32 +1020,37 @@ static struct g *pollstale(struct m *mp)
 }
 
 /*
- * The last M about to sleep polls for a while first, if that has paid of late: with few connections
- * the answer is often there sooner than a sleep and a wake-up would take.
+ * The last M about to sleep polls for a while first, if that pays: with few connections the answer is often there sooner than
+ * a sleep and a wake-up would take. The books are kept in cputicks: what polling costs (what others run meanwhile
+ * is theirs) against SPARED for each sleep that it spares. In the red, one time in RETRY is tried.
+ * Rejected: hits against misses. A server with a request now and then hit often enough to go on, and polled away as much
+ * CPU time as its requests needed.
  */
 static struct g *idlespin(struct m *mp, uint64_t nexttimer)
 {
-	static _Atomic int32_t credit = 8; /* hits raise it, misses lower it; at 0 one try in 16 */
+	static _Atomic int64_t account = MOSTSPARED;
 	static _Atomic uint32_t skip;
-	int32_t c = atomic_load_explicit(&credit, memory_order_relaxed);
+	int64_t had = atomic_load_explicit(&account, memory_order_relaxed), cost = 0;
 
-	if (debug.spinns == 0 || (c <= 0 && atomic_fetch_add(&skip, 1) % 16 != 0))
+	if (debug.spinns == 0 || (had <= 0 && atomic_fetch_add_explicit(&skip, 1, memory_order_relaxed) % RETRY != 0))
 		return NULL;
 	uint64_t start = nanotime(), now = start;
+	struct g *gp;
+	bool hit;
 	do {
-		struct g *gp = pollnow(mp, 0);
-		if (gp != NULL || anyrunq()) {
-			if (c < 16)
-				atomic_store_explicit(&credit, c + 1, memory_order_relaxed);
-			return gp;
-		}
+		int64_t t = cputicks();
+		gp = pollnow(mp, 0);
+		hit = gp != NULL || anyrunq();
+		cost += cputicks() - t;
+		if (hit)
+			break;
 		/* Others (the client on this machine, say) may want the CPU more. */
 		SC0(SYS_sched_yield);
 		now = nanotime();
 	} while (now - start < (uint64_t)debug.spinns && (nexttimer == 0 || now < nexttimer));
-	if (c > 0)
-		atomic_store_explicit(&credit, c - 1, memory_order_relaxed);
-	return NULL;
+	had += (hit ? SPARED : 0) - cost;
+	atomic_store_explicit(&account, had > MOSTSPARED ? MOSTSPARED : had < 0 ? 0 : had, memory_order_relaxed);
+	return gp;
 }
 
 /* Sleep in the netpoller without a P until something is ready or `until` (0: for ever). With a G, a P is held. */
@@ -1040,6 +1072,7 @@ static struct g *pollsleep(struct m *mp, uint64_t until)
 			injectglist(list, n);
 		return NULL;
 	}
+	mp->woke = cputicks();
 	if (list == NULL)
 		return NULL;
 	struct g *gp = list;
@@ -1165,6 +1198,7 @@ top:
 	releasep(mp);
 	pidleput(pp);
 	unlock(&sched.lock);
+	turnended(mp);
 
 	bool wasspinning = mp->spinning;
 	if (mp->spinning) {

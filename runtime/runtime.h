@@ -178,6 +178,7 @@ struct m {
 	_Atomic int32_t procid; /* kernel tid */
 	_Atomic uint32_t exited; /* 1; 0 once the kernel thread is gone (CLONE_CHILD_CLEARTID) */
 	bool spinning;
+	int64_t woke;		/* cputicks when it last woke up to a P; own thread only */
 	_Atomic uint32_t blocked; /* asleep in park */
 	note park;
 	struct m *schedlink;	/* idle list, or sched.mdead; under sched.lock */
@@ -471,6 +472,7 @@ struct sched {
 	_Atomic bool pkeys;    /* the program has allocated a protection key */
 	_Atomic uint32_t sysmonwait;  /* asleep on sysmonnote until kicked */
 	_Atomic uint64_t sysmondelay; /* ns, its present tick */
+	_Atomic int32_t lookouts;     /* so many Ms that wake up kick it. proc.c */
 
 	_Atomic uint64_t count[NCOUNTER]; /* what happens without a P */
 };
