@@ -31,6 +31,7 @@ static void *way(void *arg)
 
 	me = (int)(intptr_t)arg;
 	OK(pthread_sigmask(SIG_BLOCK, NULL, &set));
+	sem_post(&ran); /* from now on the handler knows who it is */
 	struct pollfd p = {quiet[0], POLLIN, 0};
 	while (!quit) {
 		switch (me) {
@@ -107,6 +108,8 @@ int main(void)
 	me = WAYS;
 	for (int i = 0; i < WAYS; i++)
 		t[i] = start(way, (void *)(intptr_t)i);
+	for (int i = 0; i < WAYS; i++)
+		MUST(sem_wait(&ran) == 0);
 	SYS(setrlimit(RLIMIT_SIGPENDING, &none));
 	settle();
 	for (int i = 0; i < WAYS; i++) {

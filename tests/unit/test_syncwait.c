@@ -345,7 +345,7 @@ Test(waiting, fork_while_others_starve)
 	pid_t pid = fork();
 	if (pid == 0) {
 		forkchild();
-		alarm(5);
+		alarm(60);
 		_exit(pthread_mutex_unlock(&w->m) || pthread_mutex_trylock(&w->m) ||
 		      pthread_mutex_unlock(&w->m));
 	}
@@ -389,10 +389,13 @@ Test(waiting, once_is_reset_by_an_exit)
 	cr_assert_eq(returned, 6);
 }
 
+static _Atomic bool forked;
+
 static void slow(void)
 {
 	if (atomic_fetch_add(&runs, 1) == 0)
-		usleep(300000);
+		while (!forked)
+			usleep(1000);
 }
 
 static void *slowoncer(void *arg)
@@ -414,10 +417,11 @@ Test(waiting, once_in_progress_at_fork)
 	pid_t pid = fork();
 	if (pid == 0) {
 		forkchild();
-		alarm(5);
+		alarm(60);
 		_exit(pthread_once(&once, slow) != 0 || runs != 2);
 	}
 	forkparent();
+	forked = true;
 	join(t);
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
 	cr_assert_eq(status, 0, "%#x", status);
