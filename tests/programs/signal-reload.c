@@ -106,8 +106,12 @@ static void life(const char *how, sigset_t *set)
 			MUST((errno == EINTR || errno == EINVAL) && quit);
 	}
 	MUST(write(told[1], "quit", 4) == 4 && wait(&st) == pid && st == 0);
-	if (set)
+	if (set) {
 		finish(taker);
+		/* A SIGTERM more than one, if main was slow: not for the next life. */
+		while (sigtimedwait(set, NULL, &(struct timespec){0, 0}) > 0)
+			;
+	}
 	while (at < n)
 		usleep(1000);
 	for (int i = 0; i < n; i++)
