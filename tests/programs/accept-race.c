@@ -105,9 +105,7 @@ int main(void)
 		OK(pthread_kill(t[i], SIGUSR1));
 	while (handled < WAIT)
 		usleep(1000);
-	/* All of them wait: they hold no kernel thread. Those which idle end some time. */
-	usleep(1500000);
-	few_look();
+	few_look(); /* All of them wait: they hold no kernel thread. */
 	few_say();
 	for (int i = 0; i < 20; i++)
 		one();

