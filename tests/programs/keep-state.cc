@@ -67,7 +67,7 @@ static void *worker(void *arg)
 	memset(bytes, id, sizeof bytes);
 	obj.id = obj.data[49] = id;
 	obj.text = "object " + std::to_string(id);
-	for (int i = 0; i < scaled(1500); i++) {
+	for (int i = 0; i < scaled(600); i++) {
 		errno = s.error = 1 + (id + i) % 130;
 		switch (i % 5) {
 		case 0:
