@@ -31,6 +31,14 @@ static int sleepfor(const struct timespec *ts, struct timespec *rem)
 	return EINTR;
 }
 
+/* 0, EINVAL or EFAULT. Nil is no time-out here, it is an address. */
+static int badsleep(const struct timespec *ts)
+{
+	if (likely(ts != NULL && !badtime(ts)))
+		return 0;
+	return ts != NULL && goodread(ts, sizeof(*ts)) ? EINVAL : EFAULT;
+}
+
 EXPORT int clock_nanosleep(clockid_t clk, int flags, const struct timespec *ts, struct timespec *rem)
 {
 	if (getg() == NULL)
@@ -38,8 +46,9 @@ EXPORT int clock_nanosleep(clockid_t clk, int flags, const struct timespec *ts, 
 	if (clk != CLOCK_REALTIME && clk != CLOCK_MONOTONIC)
 		return MARKEDBLOCK(REAL(clock_nanosleep)(clk, flags, ts, rem));
 	testcancel();
-	if (badtime(ts))
-		return goodread(ts, sizeof(*ts)) ? EINVAL : EFAULT;
+	int err = badsleep(ts);
+	if (err != 0)
+		return err;
 	if ((flags & TIMER_ABSTIME) == 0)
 		return sleepfor(ts, rem);
 	uint64_t deadline = absdeadline(clk, ts);
@@ -54,7 +63,9 @@ EXPORT int nanosleep(const struct timespec *ts, struct timespec *rem)
 	if (getg() == NULL)
 		return REAL(nanosleep)(ts, rem);
 	testcancel();
-	int err = !badtime(ts) ? sleepfor(ts, rem) : goodread(ts, sizeof(*ts)) ? EINVAL : EFAULT;
+	int err = badsleep(ts);
+	if (err == 0)
+		err = sleepfor(ts, rem);
 	if (err == 0)
 		return 0;
 	errno = err;

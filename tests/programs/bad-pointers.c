@@ -242,6 +242,11 @@ static void times(void)
 	sigaddset(&usr1, SIGUSR1);
 	TRY(nanosleep(BAD(struct timespec), NULL));
 	TRY(nanosleep(EDGE(struct timespec), NULL));
+	TRY(nanosleep(NULL, NULL));
+	TRYRC(clock_nanosleep(CLOCK_MONOTONIC, 0, NULL, NULL));
+	TRYRC(clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, NULL, NULL));
+	TRY(syscall(SYS_nanosleep, NULL, NULL));
+	TRY(syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, NULL, NULL));
 	TRYRC(clock_nanosleep(CLOCK_MONOTONIC, 0, BAD(struct timespec), NULL));
 	TRYRC(clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, BAD(struct timespec), NULL));
 	TRY(syscall(SYS_nanosleep, BAD(struct timespec), NULL));

@@ -133,6 +133,10 @@ static void *tests(void *arg)
 	MUST(sigrelse(SIGUSR1) == 0);
 	MUST(signal(SIGUSR1, count) == SIG_IGN);
 	say("then: ran %d", runs);
+	SYS(sighold(32)); /* libc's own */
+	SYS(sigrelse(33));
+	say("sigset of libc's own: %d", sigset(32, count) == SIG_ERR && errno == EINVAL);
+	say("and signal: %d", signal(33, SIG_IGN) == SIG_ERR && errno == EINVAL);
 	SYS(sigaction(SIGKILL, &sa, NULL));
 	SYS(sigaction(0, &sa, NULL));
 	SYS(sigaction(65, &sa, NULL));
