@@ -254,12 +254,12 @@ static void blocking(enum how h, int64_t limit)
 /* More blocking reads than Ps, while those who will end them want to run. */
 TestAtPs(sched, marked_system_calls)
 {
-	blocking(MARKED, 20000000000);
+	blocking(MARKED, 60000000000);
 }
 
 TestAtPs(sched, system_calls_that_block_long)
 {
-	blocking(MARKEDLONG, 20000000000);
+	blocking(MARKEDLONG, 60000000000);
 	cr_assert_geq(counted(CountHandover), 1);
 }
 
