@@ -29,6 +29,11 @@
  * that the caller has got instead. A thread whose result differs from the caller's
  * (the program gave it credentials of its own) ends the process, as with libc.
  *
+ * A full queue of signals (RLIMIT_SIGPENDING) refuses 33 to a thread, for it is a real-time one; libc then leaves that thread as
+ * it is. What the kernel never refuses is kill(), to the process: one thread takes it, the first
+ * rather than another. So we drive them: who is done stays in the handler, where 33 is blocked, until all are done, and the next kill()
+ * goes to another thread. Not for longer than STAY: it may be about to begin an M, for which the caller waits.
+ *
  * Locks: xid.lock, rank 0, held until all are done; a thread that waits for it still takes the
  * signal.
  *
@@ -42,7 +47,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-enum { SIGALL = 33 };
+enum { SIGALL = 33, STAY = 50000000, WAIT = 10000000, DRIVEWAIT = 1000000 /* ns */ };
 static const int32_t MAGIC = 0x676d7078;
 
 /* The kernel's struct sigaction. */
@@ -58,6 +63,7 @@ static struct {
 	_Atomic uint32_t
 	    seq; /* of the call that is made; 0: none. Arguments are constant meanwhile */
 	_Atomic uint32_t count;	 /* futex: +1 with each thread that is done */
+	_Atomic uint32_t drive;	 /* futex: seq while threads are driven, else 0 */
 	_Atomic int32_t differs; /* what a thread got that did not succeed as the caller did */
 	long nr, a, b, c;
 	uint32_t lastseq;
@@ -109,22 +115,25 @@ void allthreadssig(int s, siginfo_t *info, void *ctx)
 		struct m *mp = mofthread(tid);
 		if (mp != NULL && atomic_load(&mp->xiddone) != seq)
 			done(mp, seq, SC3(xid.nr, xid.a, xid.b, xid.c));
+		if (unlikely(atomic_load(&xid.drive) == seq)) {
+			const struct timespec ts = {0, STAY};
+			SC4(SYS_futex, &xid.drive, FUTEX_WAIT_PRIVATE, seq, &ts);
+		}
 	}
 	if (info->si_code == SI_TKILL && info->si_pid == pid && libcs.fn != DFL && libcs.fn != IGN)
 		libchandler(s, info, ctx, tid == pid);
 }
 
-/* Tells mp's thread. False: it is gone, or was before it could be told. */
-static bool tell(struct m *mp, int32_t pid, int32_t tid)
+/* Tells mp's thread. Not 0: it is gone, or was before it could be told; -EAGAIN: the user's queue of signals is full. */
+static long tell(int32_t pid, int32_t tid)
 {
 	siginfo_t info = {.si_signo = SIGALL, .si_code = SI_QUEUE};
 
 	info.si_value.sival_int = MAGIC;
-	/* EAGAIN: the user's queue of signals is full. It was not sent, and is tried again. */
-	return SC4(SYS_rt_tgsigqueueinfo, pid, tid, SIGALL, &info) == 0;
+	return SC4(SYS_rt_tgsigqueueinfo, pid, tid, SIGALL, &info);
 }
 
-/* What is left to do for mp. 0: nothing; 1: it has been told, or has not begun; 2: told now */
+/* What is left to do for mp. 0: nothing; 1: it has been told, or has not begun; 2: told now; 3: it could not be told */
 static int ask(struct m *mp, uint32_t seq, int32_t pid, int32_t self)
 {
 	int32_t tid = atomic_load(&mp->procid);
@@ -139,8 +148,9 @@ static int ask(struct m *mp, uint32_t seq, int32_t pid, int32_t self)
 	}
 	if (mp->xidtold == seq && mp->xidtid == tid) /* its struct m may have been another's */
 		return SC3(SYS_tgkill, pid, tid, 0) == -ESRCH ? 0 : 1;
-	if (!tell(mp, pid, tid))
-		return SC3(SYS_tgkill, pid, tid, 0) == -ESRCH ? 0 : 1;
+	long r = tell(pid, tid);
+	if (r != 0)
+		return SC3(SYS_tgkill, pid, tid, 0) == -ESRCH ? 0 : r == -EAGAIN ? 3 : 1;
 	mp->xidtold = seq;
 	mp->xidtid = tid;
 	return 2;
@@ -149,25 +159,40 @@ static int ask(struct m *mp, uint32_t seq, int32_t pid, int32_t self)
 /* One pass over all Ms. True if there was one to be told. xid.lock held */
 static bool pass(uint32_t seq)
 {
-	const struct timespec ts = {0, 10000000};
 	int32_t pid = (int32_t)SC0(SYS_getpid), self = (int32_t)SC0(SYS_gettid);
+	uint64_t sigall = (uint64_t)1 << (SIGALL - 1), old;
 	uint32_t gen, count;
-	bool told = false;
+	bool told = false, driving = false;
 	int left;
 
 	do {
+		bool refused = false;
 		count = atomic_load(&xid.count);
 		gen = atomic_load(&sched.mgen);
 		left = 0;
 		for (struct m *mp = atomic_load(&sched.allms); mp != NULL; mp = mp->alllink) {
 			int r = ask(mp, seq, pid, self);
-			told |= r == 2;
+			told |= r >= 2;
+			refused |= r == 3;
 			left += r != 0;
 		}
+		if (unlikely(refused)) {
+			if (!driving)
+				SC4(SYS_rt_sigprocmask, SIG_BLOCK, &sigall, &old, 8); /* not to the caller */
+			driving = true;
+			atomic_store(&xid.drive, seq);
+			SC2(SYS_kill, pid, SIGALL);
+		}
 		/* Not for ever: one that ends, or does not begin, tells nobody. */
+		const struct timespec ts = {0, driving ? DRIVEWAIT : WAIT};
 		if (left != 0)
 			SC4(SYS_futex, &xid.count, FUTEX_WAIT_PRIVATE, count, &ts);
 	} while (left != 0 || gen != atomic_load(&sched.mgen));
+	if (unlikely(driving)) {
+		atomic_store(&xid.drive, 0);
+		SC3(SYS_futex, &xid.drive, FUTEX_WAKE_PRIVATE, 1 << 30);
+		SC4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8); /* takes the last one, if nobody has */
+	}
 	return told;
 }
 

@@ -13,7 +13,7 @@ class Program(Daemon):
     model = "2 event loops"
     binary = "haproxy"
     reload_signal = signal.SIGUSR2
-    spare = 10                      # two processes with threads that are bound to CPUs
+    spare = 10                      # two processes, whose threads have timers on their CPU clocks: bound
     expected = (r"Server (http|quick)/a is UP", r"Reloading HAProxy", r"Loading success", r"exited with code 143", r"All workers exited",
                 r"haproxy version is", r"path to executable is", r"Former worker|Current worker")
 

@@ -7,6 +7,7 @@ import getpass
 import os
 import pathlib
 import signal
+import time
 
 from clients import body, end, side_by_side
 from daemon import Daemon, check
@@ -66,3 +67,16 @@ class Program(Daemon):
         await side_by_side([self.ssh(i) for i in range(6)], 3)
         await self.ssh(1, "cat >/dev/null; exit 7", status=7)
         return {"clients": 8}
+
+    async def rate(self):
+        """Logins by key that run one command; each is two processes of the server, and the library starts in both."""
+        total, until = 0, time.monotonic() + 4
+
+        async def one():
+            nonlocal total
+            while time.monotonic() < until:
+                await self.ssh(0, "true")
+                total += 1
+        before = time.monotonic()
+        await side_by_side([one() for _ in range(2)], 2)
+        return total / (time.monotonic() - before)
