@@ -124,14 +124,19 @@ class FrameId:
 
 
 class ParkedUnwinder(gdb.unwinder.Unwinder):
-    """While it is active, the innermost frame's caller is where a parked G stands."""
+    """While it is active, the innermost frame's caller is where a parked G stands. Functions that were inlined at the
+    innermost place are frames of their own to gdb, further in, which are not asked about: so it is known by its registers."""
 
     def __init__(self):
         super().__init__("libgmp")
-        self.regs = None
+        self.regs = self.innermost = None
+
+    @staticmethod
+    def place(frame):
+        return int(frame.read_register("rip")), int(frame.read_register("rsp"))
 
     def __call__(self, pending):
-        if self.regs is None or pending.level() != 0:
+        if self.regs is None or self.place(pending) != self.innermost:
             return None
         long = gdb.lookup_type("long")
         sp = gdb.Value(self.regs["rsp"]).cast(long)
@@ -142,8 +147,18 @@ class ParkedUnwinder(gdb.unwinder.Unwinder):
         return info
 
     def use(self, regs):
+        if regs is not None:
+            self.innermost = self.place(gdb.newest_frame())
         self.regs = regs
         gdb.invalidate_cached_frames()
+
+    @staticmethod
+    def parked():
+        """The frame where the parked G stands."""
+        frame = gdb.newest_frame()
+        while frame.type() == gdb.INLINE_FRAME:
+            frame = frame.older()
+        return frame.older()
 
 
 UNWINDER = ParkedUnwinder()
@@ -159,14 +174,14 @@ def saved(g):
     return regs
 
 
-def renumbered(out):
-    """Frames are one further out than they should be: the kernel thread's own is not shown, the others' numbers go down."""
+def renumbered(out, own):
+    """Frames are so many further out than they should be: the kernel thread's own are not shown, the others' numbers go down."""
     lines, skip = [], False
     for line in out.splitlines():
         m = re.match(r"#(\d+) +(.*)", line)
         if m:
-            skip = m[1] == "0"
-            line = f"#{int(m[1]) - 1:<3}{m[2]}"
+            skip = int(m[1]) < own
+            line = f"#{int(m[1]) - own:<3}{m[2]}"
         if not skip:
             lines.append(line)
     return "\n".join(lines)
@@ -176,9 +191,10 @@ def parked_command(g, command):
     words = command.split()
     UNWINDER.use(saved(g))
     try:
-        frame = gdb.newest_frame().older()
+        frame = UNWINDER.parked()
+        own = frame.level()
         if words[-1].isdigit() and words[0] in ("bt", "backtrace", "where"):
-            command = " ".join(words[:-1] + [str(int(words[-1]) + 1)])
+            command = " ".join(words[:-1] + [str(int(words[-1]) + own)])
         elif words[-1].isdigit() and words[0] in ("f", "frame"):
             command = "frame"
             for _ in range(int(words[-1])):
@@ -186,7 +202,7 @@ def parked_command(g, command):
                 if frame is None:
                     raise gdb.GdbError(f"g{g.goid} has no frame {words[-1]}")
         frame.select()
-        out = renumbered(gdb.execute(command, False, True))
+        out = renumbered(gdb.execute(command, False, True), own)
         if out:
             print(out)
     finally:
