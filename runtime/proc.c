@@ -990,12 +990,19 @@ static bool regainp(struct m *mp)
 	return true;
 }
 
-static struct g *pollnow(struct m *mp, int64_t delay)
+/*
+ * Looks at the network without waiting. Somebody may go to sleep there meanwhile (lastpoll = 0): that stays, or the next M would
+ * believe that nobody polls and sleep there as well, and so on: each of them neither idle nor woken, one more made for each.
+ */
+static struct g *pollnow(struct m *mp)
 {
+	uint64_t last = atomic_load(&sched.lastpoll);
 	int32_t n;
-	struct g *list = netpoll(delay, &n);
+	struct g *list = netpoll(0, &n);
+	uint64_t now = setnow(nanotime());
 
-	atomic_store(&sched.lastpoll, setnow(nanotime()));
+	if (last != 0)
+		atomic_compare_exchange_strong(&sched.lastpoll, &last, now);
 	if (list == NULL)
 		return NULL;
 	struct g *gp = list;
@@ -1018,7 +1025,7 @@ static struct g *pollstale(struct m *mp)
 
 	if (last == 0 || !netpollany() || nanotime() - last < STALE)
 		return NULL;
-	return pollnow(mp, 0);
+	return pollnow(mp);
 }
 
 /*
@@ -1041,7 +1048,7 @@ static struct g *idlespin(struct m *mp, uint64_t nexttimer)
 	bool hit;
 	do {
 		int64_t t = cputicks();
-		gp = pollnow(mp, 0);
+		gp = pollnow(mp);
 		hit = gp != NULL || anyrunq();
 		cost += cputicks() - t;
 		if (hit)
@@ -1142,7 +1149,7 @@ top:
 			if (gp != NULL)
 				return gp;
 		}
-		if (netpollany() && atomic_load(&sched.lastpoll) != 0 && (gp = pollnow(mp, 0)) != NULL)
+		if (netpollany() && atomic_load(&sched.lastpoll) != 0 && (gp = pollnow(mp)) != NULL)
 			return gp;
 	}
 	if (pp->nextstreak >= NEXTSTREAK) {
@@ -1165,7 +1172,7 @@ top:
 		if (gp != NULL)
 			return gp;
 	}
-	if (netpollany() && atomic_load(&sched.lastpoll) != 0 && (gp = pollnow(mp, 0)) != NULL)
+	if (netpollany() && atomic_load(&sched.lastpoll) != 0 && (gp = pollnow(mp)) != NULL)
 		return gp;
 	if (unlikely(atomic_load_explicit(&sched.hogqsize, memory_order_relaxed) > 0) && (gp = runhog(pp)) != NULL)
 		return gp;
