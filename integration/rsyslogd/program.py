@@ -57,10 +57,10 @@ class Program(Daemon):
         (self.dir / "messages").rename(self.dir / "rotated")
         self.signal(self.reload_signal)
         c = await self.connect()
-        await self.send(c, "after")
         deadline = time.monotonic() + 30
-        while not (self.dir / "messages").exists() or not read(self.dir / "messages"):
+        while not read(self.dir / "messages"):
             check(time.monotonic() < deadline, "no file was opened anew")
+            await self.send(c, "after")     # those that overtake the signal are in the old one
             await asyncio.sleep(0.05)
         await end(c[1])
         self.sent -= set(self.lines("rotated"))
