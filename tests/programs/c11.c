@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* C11 threads: thrd_, mtx_, cnd_, tss_, call_once. threads.h, C11 7.26 */
 #include "t.h"
+#include <limits.h>
+#include <signal.h>
 #include <threads.h>
 
 static mtx_t m;
@@ -65,6 +67,94 @@ static int try_it(void *arg)
 	return 9;
 }
 
+static void on_usr1(int sig)
+{
+	(void)sig;
+}
+
+static _Atomic int awake;
+
+static int sleeper(void *arg)
+{
+	struct timespec ts = {100, 0}, left = {0, 0};
+	int r = thrd_sleep(&ts, &left);
+
+	say("thrd_sleep, interrupted: %d, something left %d", r,
+	    left.tv_sec > 0);
+	awake = 1;
+	return arg != NULL;
+}
+
+static int waits(void *arg)
+{
+	int r = mtx_lock(arg);
+
+	return r == thrd_success ? mtx_unlock(arg) : r;
+}
+
+static void errors(void)
+{
+	static tss_t keys[2 * PTHREAD_KEYS_MAX];
+	struct timespec bad = {0, 1000000000}, before = {-1, 0}, past = {0, 0};
+	pthread_attr_t a, huge;
+	static mtx_t timed, rec; /* a thread that is detached unlocks it in its own time */
+	thrd_t t;
+	int n = 0, r;
+
+	MUST(mtx_init(&timed, mtx_timed) == thrd_success &&
+	     mtx_init(&rec, mtx_timed | mtx_recursive) == thrd_success);
+	say("free, bad time: %s", result(mtx_timedlock(&timed, &bad)));
+	say("locked, bad time: %s", result(mtx_timedlock(&timed, &bad)));
+	say("past: %s", result(mtx_timedlock(&timed, &past)));
+	say("before 1970: %s", result(mtx_timedlock(&timed, &before)));
+	say("cnd_timedwait, bad time: %s", result(cnd_timedwait(&c, &timed, &bad)));
+	say("past: %s", result(cnd_timedwait(&c, &timed, &past)));
+	say("before 1970: %s", result(cnd_timedwait(&c, &timed, &before)));
+	say("recursive, not locked: %s", result(cnd_timedwait(&c, &rec, &past)));
+	say("unlock: %s", result(mtx_unlock(&rec)));
+	for (int i = 0; i < 2; i++)
+		say("lock: %s", result(mtx_timedlock(&rec, &past)));
+	say("trylock: %s", result(mtx_trylock(&rec)));
+	for (int i = 0; i < 4; i++)
+		say("unlock: %s", result(mtx_unlock(&rec)));
+
+	MUST(thrd_create(&t, waits, &timed) == thrd_success);
+	say("detach: %s", result(thrd_detach(t)));
+	say("join: %s", result(thrd_join(t, &r)));
+	say("detach again: %s", result(thrd_detach(t)));
+	say("join oneself: %s", result(thrd_join(thrd_current(), NULL)));
+	MUST(mtx_unlock(&timed) == thrd_success);
+
+	while (n < NELEM(keys) && tss_create(&keys[n], NULL) == thrd_success)
+		n++;
+	say("some keys %d, one more: %s", n > 100 && n < NELEM(keys),
+	    result(tss_create(&keys[n], NULL)));
+	for (int i = 0; i < n; i++)
+		tss_delete(keys[i]);
+	say("deleted: %s, %d", result(tss_set(keys[n - 1], &n)), tss_get(keys[n - 1]) == NULL);
+
+	OK(pthread_getattr_default_np(&a));
+	OK(pthread_attr_init(&huge));
+	OK(pthread_attr_setstacksize(&huge, (size_t)1 << 47));
+	OK(pthread_setattr_default_np(&huge));
+	say("no room for a thread: %s", result(thrd_create(&t, waits, &timed)));
+	OK(pthread_setattr_default_np(&a));
+
+	signal(SIGUSR1, on_usr1);
+	MUST(thrd_create(&t, sleeper, NULL) == thrd_success);
+	while (!awake) {
+		pthread_kill(t, SIGUSR1);
+		usleep(1000);
+	}
+	MUST(thrd_join(t, &r) == thrd_success);
+	thrd_sleep(&past, NULL);
+	say("thrd_sleep, before now: %d, bad %d", thrd_sleep(&before, NULL) < -1,
+	    thrd_sleep(&bad, NULL) < -1);
+	struct timespec now;
+	say("timespec_get: %d %d", timespec_get(&now, TIME_UTC) == TIME_UTC,
+	    timespec_get(&now, 77));
+}
+
 int main(void)
 {
 	thrd_t t[20];
@@ -109,6 +199,7 @@ int main(void)
 	ts.tv_nsec = -5;
 	say("thrd_sleep, bad: %d", thrd_sleep(&ts, NULL) < -1);
 	say("current is equal to itself: %d", thrd_equal(thrd_current(), thrd_current()) != 0);
+	errors();
 	mtx_destroy(&rec);
 	cnd_destroy(&c);
 	tss_delete(key);
