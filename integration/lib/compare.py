@@ -113,22 +113,24 @@ async def scenario(daemon, run, opts):
 
 
 async def turns(a, b, count):
-    """Medians of so many rounds: rate of a, of b, b/a, b/a per CPU second of the server; None if it is not measured."""
+    """Medians of so many rounds: rate of a, of b, b/a, b/a per CPU second of the server; None if it is not measured. A round
+    before them warms up, and who begins alternates.
+    """
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
     rounds = []
     for daemon in (a, b):
         await daemon.configure()
         await daemon.start()
-    for _ in range(count):
-        rates, costs = [], []
-        for daemon in (a, b):
+    for i in range(count + 1):
+        rates, costs = {}, {}
+        for daemon in (a, b) if i % 2 == 0 else (b, a):
             before, cpu = time.monotonic(), daemon.cpu()
-            rates.append(await daemon.rate())
-            if rates[-1] is None:
+            rates[daemon] = await daemon.rate()
+            if rates[daemon] is None:
                 return None
-            costs.append((daemon.cpu() - cpu) / (time.monotonic() - before) / rates[-1])
-        rounds.append((*rates, rates[1] / rates[0], costs[0] / costs[1]))
-    return [statistics.median(r) for r in zip(*rounds)]
+            costs[daemon] = (daemon.cpu() - cpu) / (time.monotonic() - before) / rates[daemon]
+        rounds.append((rates[a], rates[b], rates[b] / rates[a], costs[a] / costs[b]))
+    return [statistics.median(r) for r in zip(*rounds[1:])]
 
 
 def measure(make, procs, count):
@@ -214,6 +216,20 @@ def differences(reference, run):
     return found
 
 
+def rates(name, make, procs, count, facts, say):
+    """measure(), into the facts; True if nothing failed."""
+    try:
+        found = measure(make, procs, count)
+    except Exception as e:  # pylint: disable=broad-except
+        say(f"FAIL {name}: under load: {e if isinstance(e, Failed) else repr(e)}")
+        return False
+    if found:
+        facts.update(zip(("rate", "preloaded_rate", "ratio", "cpu_ratio"), found))
+        say(f"   {name}: {found[0]:,.0f} requests/s bare, {found[1]:,.0f} preloaded: {found[2]:.2f}x, "
+            f"{found[3]:.2f}x per CPU second of the server")
+    return True
+
+
 def compare(name, make, opts, log_root, say):
     """All runs of a program: (runs that passed, runs that failed, what the table says)."""
     passed = failed = 0
@@ -248,16 +264,7 @@ def compare(name, make, opts, log_root, say):
             facts["verdict"] = "fails bare"
             break
     if opts.rate and not failed:
-        try:
-            rates = measure(make, facts["procs"], opts.rate)
-        except Exception as e:  # pylint: disable=broad-except
-            failed += 1
-            say(f"FAIL {name}: under load: {e if isinstance(e, Failed) else repr(e)}")
-            rates = None
-        if rates:
-            facts.update(zip(("rate", "preloaded_rate", "ratio", "cpu_ratio"), rates))
-            say(f"   {name}: {rates[0]:,.0f} requests/s bare, {rates[1]:,.0f} preloaded: {rates[2]:.2f}x, "
-                f"{rates[3]:.2f}x per CPU second of the server")
+        failed += not rates(name, make, facts["procs"], opts.rate, facts, say)
     if not failed:
         shutil.rmtree(log_root / f"{name}.bare")
     with contextlib.suppress(OSError):
@@ -266,5 +273,8 @@ def compare(name, make, opts, log_root, say):
 
 
 def save(facts, folder):
+    """What this run did not find out stays from one before."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{facts['program']}.json").write_text(json.dumps(facts, indent=1, default=str) + "\n")
+    path = folder / f"{facts['program']}.json"
+    facts = (json.loads(path.read_text()) if path.is_file() else {}) | facts
+    path.write_text(json.dumps(facts, indent=1, default=str) + "\n")
