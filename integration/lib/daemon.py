@@ -78,6 +78,7 @@ class Daemon:
     spare = 4                       # kernel threads above P that it may have under the library; None: not counted
     busy = None                     # likewise under load; None: 10 more, for a machine that starves them of CPU
     user = None                     # an ordinary user, for a program that will not run as root
+    row = True                      # has it one in the table of all programs?
     stop_signal = signal.SIGTERM
     reload_signal = None            # after it work() runs once more
     leaves = False                  # its processes for connections may outlive it, until those are closed

@@ -37,6 +37,7 @@ class Program(Daemon):
     handling = "one-thread-per-connection"
     tests = TESTS
     user = "nobody"
+    transfer, drive, crash = 3, 2, 1.5  # s of transfers, of sysbench, until SIGKILL
     # Its own threads that block in files, one at a time each: io_uring's, the log's, the page cleaner, who waits for signals.
     spare = 8
     logs = ("mariadb.log",)
@@ -49,15 +50,20 @@ class Program(Daemon):
 
     async def configure(self):
         self.torn = []
-        self.output("mariadb-install-db", "--no-defaults", f"--datadir={self.dir}/data", f"--user={self.user}",
+        self.output("mariadb-install-db", "--no-defaults", f"--datadir={self.dir}/data", *self.account(),
                     "--auth-root-authentication-method=normal", "--skip-test-db")
 
+    def account(self):
+        """Root must say so."""
+        return [f"--user={self.user or 'root'}"] if os.geteuid() == 0 else []
+
     def command(self):
-        return ("/usr/sbin/mariadbd", "--no-defaults", f"--datadir={self.dir}/data", f"--socket={self.dir}/s.sock",
-                f"--port={self.port}", "--bind-address=127.0.0.1", f"--thread-handling={self.handling}",
+        return ("/usr/sbin/mariadbd", "--no-defaults", *(() if self.user else self.account()), f"--datadir={self.dir}/data",
+                f"--socket={self.dir}/s.sock", f"--port={self.port}", "--bind-address=127.0.0.1", f"--thread-handling={self.handling}",
                 "--max-connections=2100", "--max-prepared-stmt-count=1000000", f"--pid-file={self.dir}/pid",
                 "--skip-name-resolve", f"--log-error={self.dir}/mariadb.log", "--back-log=2000",
-                f"--tmpdir={self.dir}", "--innodb-lock-wait-timeout=600")  # a machine may be busy
+                f"--tmpdir={self.dir}", "--innodb-lock-wait-timeout=600",  # a machine may be busy
+                "--connect-timeout=300", "--net-read-timeout=300", "--net-write-timeout=300")
 
     async def sql(self, database=""):
         return await connect(self.port, database=database)
@@ -126,7 +132,7 @@ class Program(Daemon):
             await asyncio.sleep(0.01)
         await c.close()
 
-    async def bank(self, connections=64, seconds=3):
+    async def bank(self, connections, seconds):
         await self.setup()
         acknowledged = [0] * connections
         until = time.monotonic() + seconds
@@ -194,30 +200,33 @@ class Program(Daemon):
         return facts
 
     async def timeouts(self):
-        a, b = await self.sql("bank"), await self.sql("bank")
+        a = await self.sql("bank")
         facts = {}
 
-        async def timed(name, least, work):
+        async def timed(name, least, query):
+            """All at once, each on a connection of its own."""
+            c = await self.sql("bank")
+            await c.query("SET innodb_lock_wait_timeout = 1, lock_wait_timeout = 1")
             begin = time.monotonic()
-            facts[name] = await self.outcome(work)
+            facts[name] = await self.outcome(query(c))
             check(time.monotonic() - begin >= least, f"{name}: over after {time.monotonic() - begin} s, not {least}")
+            await c.close()
+
+        async def idle(c):              # the server's second may begin long before the answer is seen here
+            await c.query("SET wait_timeout = 1")
+            return await c.packet()
         await a.query("BEGIN")
         await a.query("UPDATE account SET n = n WHERE id = 1")
-        await b.query("SET innodb_lock_wait_timeout = 1, lock_wait_timeout = 1")
-        await timed("row lock", 0.9, b.query("UPDATE account SET n = n WHERE id = 1"))
-        await timed("table lock", 0.9, b.query("LOCK TABLE account WRITE"))
-        await a.query("ROLLBACK")
         await a.query("SELECT GET_LOCK('mine', 1)")
-        await timed("user lock", 0.9, b.value("SELECT GET_LOCK('mine', 1)"))
-        await timed("statement", 0.9, b.value("SET STATEMENT max_statement_time = 1 FOR SELECT BENCHMARK(100000000000, MD5('x'))"))
-        await timed("sleep", 0.4, b.value("SELECT SLEEP(0.5)"))
-
-        async def idle():               # the server's second may begin long before the answer is seen here
-            await b.query("SET wait_timeout = 1")
-            return await b.packet()
-        await timed("idle", 0.9, idle())
+        await asyncio.gather(
+            timed("row lock", 0.9, lambda c: c.query("UPDATE account SET n = n WHERE id = 1")),
+            timed("table lock", 0.9, lambda c: c.query("LOCK TABLE account WRITE")),
+            timed("user lock", 0.9, lambda c: c.value("SELECT GET_LOCK('mine', 1)")),
+            timed("statement", 0.9, lambda c: c.value("SET STATEMENT max_statement_time = 1 FOR SELECT BENCHMARK(100000000000, MD5('x'))")),
+            timed("sleep", 0.4, lambda c: c.value("SELECT SLEEP(0.5)")),
+            timed("idle", 0.9, idle))
+        await a.query("ROLLBACK")
         await a.close()
-        await b.close()
         return facts
 
     async def deadlock(self):
@@ -277,10 +286,10 @@ class Program(Daemon):
 
     # -- the steps -----------------------------------------------------------------------------------------------------------
     async def work(self):
-        await self.bank()
+        await self.bank(64, self.transfer)
         facts = {"kill": await self.kills(), "time-outs": await self.timeouts()}
         await self.deadlock()
-        await self.load(64, 2)
+        await self.load(64, self.drive)
         await self.slap(64)
         if self.full:
             for connections in (512, 2000):
@@ -295,7 +304,7 @@ class Program(Daemon):
         await self.setup()
         acknowledged = [0] * 64
         jobs = [asyncio.ensure_future(self.outcome(self.transfers(i, None, acknowledged, random.Random(-i)))) for i in range(64)]
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(self.crash)
         self.kill()
         got = set(map(str, await asyncio.gather(*jobs)))
         check(got == {"gone"}, f"connections ended with {got}")
