@@ -312,6 +312,7 @@ static inline void waiterinit(struct waiter *w, const void *addr, uint32_t bits,
 	atomic_store_explicit(&w->addr, (uintptr_t)addr, memory_order_relaxed);
 	w->bits = bits;
 	w->count = count;
+	atomic_store_explicit(&w->word, 0, memory_order_relaxed); /* alonewait() looks at it */
 	w->result = 0;
 	w->want = 0;
 	w->since = 0;
