@@ -245,10 +245,12 @@ static int sleepon(struct waiter *w, _Atomic uint32_t *check, uint32_t expect, v
 	if (unlikely(gp == NULL && alone())) {
 		if (check != NULL)
 			return alonewait(check, expect, deadline, flags, w->bits);
-		atomic_fetch_add_explicit(w->count, 1, memory_order_relaxed);
+		if (w->count != NULL)
+			atomic_fetch_add_explicit(w->count, 1, memory_order_relaxed);
 		unlockfn(arg);
 		int r = alonewait(&w->word, 0, deadline, flags, ~0u);
-		atomic_fetch_sub_explicit(w->count, 1, memory_order_relaxed);
+		if (w->count != NULL)
+			atomic_fetch_sub_explicit(w->count, 1, memory_order_relaxed);
 		return r;
 	}
 	/* A signal handler that calls sem_post on this thread must not find the bucket locked. */
