@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* SO_RCVTIMEO and SO_SNDTIMEO: EAGAIN after the time, in every receiving and sending call and in
- * accept; partial counts; 0 is for ever. socket(7) */
+ * accept; partial counts; 0 is for ever. socket(7)
+ *
+ * With a time-out such a call ends with EINTR when the process is stopped or frozen and goes on, without any handler (signal(7)):
+ * it is made again then. */
 #include "net.h"
 #include <sys/uio.h>
 
@@ -14,7 +17,11 @@ static void set(int fd, int what, long ms)
 #define TIMED(ms, call)                                                                            \
 	do {                                                                                       \
 		double begin_ = ms_now();                                                          \
-		SYS(call);                                                                         \
+		long r_;                                                                           \
+		do                                                                                 \
+			r_ = (call);                                                               \
+		while (r_ == -1 && errno == EINTR);                                                \
+		t_sys(#call, r_);                                                                  \
 		MUST(ms_now() - begin_ >= (ms)-11);                                                 \
 	} while (0)
 
@@ -23,7 +30,7 @@ static void set(int fd, int what, long ms)
 		double begin_;                                                                     \
 		do                                                                                 \
 			begin_ = ms_now();                                                         \
-		while ((call) > 0);                                                                \
+		while ((call) > 0 || errno == EINTR);                                              \
 		say("%s: %s", #call, errname(errno));                                              \
 		MUST(ms_now() - begin_ >= 25);                                                     \
 	} while (0)
