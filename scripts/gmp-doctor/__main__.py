@@ -366,6 +366,8 @@ def main():
             path, files = process(report, pid, lib)
         else:
             path = find(target)
+            if os.path.basename(path) != os.path.basename(target):
+                report.say("program", f"{target} is a link to {path}")
             for _ in range(4):
                 behind = interpreter(path)
                 if behind is None:
