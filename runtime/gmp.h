@@ -81,6 +81,10 @@ int godetach(struct g *gp); /* 0 or -EINVAL */
 _Noreturn void gounwind(void *retval);
 /* Ends it as the kernel ends a thread, by SYS_exit: nothing of it runs any more, its joiner gets NULL. */
 _Noreturn void goexitraw(int status);
+struct sock_filter;
+/* filter.c. The program has installed that seccomp filter (nil: strict mode), for all threads or for the calling one. True: some
+ * calls of ours are forbidden now. any thread */
+bool gofiltered(const struct sock_filter *f, uint32_t n, bool all);
 /*
  * Binds the calling G to the kernel thread it runs on until unlockosthread() as often (Go's LockOSThread): what the
  * kernel keeps by thread stays with the G. A G that ends bound takes its kernel thread along. Returns that thread's kernel

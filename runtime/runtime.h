@@ -720,6 +720,11 @@ bool atmaxm(void);	    /* no M to be had: it is in vain to ask for one. Racy */
 bool mcount(void);	    /* counts an M that is to be made. False: it may not be */
 bool starved(uint64_t now); /* sysmon: true if atmaxm() */
 
+/* ---- filter.c ------------------------------------------------------------------------------------ */
+struct sock_filter;
+const char *filterforbids(const struct sock_filter *f, uint32_t n); /* what the runtime needs; nil: nothing */
+const char *filtered(void); /* why no pool can start in this process; nil: none of its filters is in the way */
+
 /* ---- stray.c ------------------------------------------------------------------------------------- */
 bool strayenter(struct m *mp);
 bool straying(struct m *mp);

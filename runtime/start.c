@@ -150,6 +150,8 @@ int schedinit(void)
 
 	if (likely(atomic_load_explicit(&sched.started, memory_order_acquire)))
 		return 0;
+	if (unlikely(filtered() != NULL))
+		return refuse(filtered(), -EPERM);
 	e = errno; /* the start asks libc and ld.so many things, not all of which they know */
 	/* A handler would find the pool half made, and might fork. */
 	SC4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, 8);
@@ -326,14 +328,14 @@ void forkchild(void)
 
 	tlsdlforkchild(forker(), dlhookforkchild());
 	forkdone();
-	tlsforked();
 	semafork(); /* kernel threads wait there too, with or without a pool */
 	if (!atomic_load(&sched.started)) {
 		if (forker() != NULL && forker()->area != NULL)
 			tlsdladopt(forker()->tcb);
 		sigunlockfork();
-		return;
+		return; /* and not a system call more: filter.c */
 	}
+	tlsforked();
 	atomic_store(&sched.started, false);
 	atomic_store(&sched.exitedraw, false);
 	foreachg(forget, gp);

@@ -60,6 +60,8 @@ __attribute__((constructor)) static void tidinit(void)
 	self();
 }
 
+bool shim_filtered;
+
 bool spinnable(void)
 {
 	static _Atomic int8_t many; /* 0 not known, 1 yes, -1 no */
@@ -67,7 +69,7 @@ bool spinnable(void)
 
 	if (unlikely(v == 0)) {
 		cpu_set_t set;
-		v = sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) == 1 ? -1 : 1;
+		v = !shim_filtered && sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) == 1 ? -1 : 1;
 		atomic_store_explicit(&many, v, memory_order_relaxed);
 	}
 	return v > 0;

@@ -29,6 +29,8 @@
  * The process's, for any thread: DUMPABLE, CHILD_SUBREAPER, PTRACER, THP_DISABLE, MDWE, SET_MM, timers, limits, AMX's permission.
  */
 #include "shim.h"
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <sys/prctl.h>
@@ -52,6 +54,12 @@ void filtersall(void)
 	if (onlyprivs && getg() != NULL)
 		disownthread();
 	onlyprivs = false;
+}
+
+void filterinstalled(const struct sock_fprog *prog, bool all)
+{
+	if (gofiltered(prog ? prog->filter : NULL, prog ? prog->len : 0, all))
+		shim_filtered = true;
 }
 
 /* A call that changes such a thing, unless it fails. */
@@ -118,6 +126,8 @@ EXPORT int prctl(int op, ...)
 	case 2: {
 		bool owned = ownsthread();
 		int r = OWN(REAL(prctl)(op, a[0], a[1], a[2], a[3]));
+		if (op == PR_SET_SECCOMP && r == 0)
+			filterinstalled(a[0] == SECCOMP_MODE_FILTER ? (const void *)a[1] : NULL, false);
 		onlyprivs = op == PR_SET_NO_NEW_PRIVS && r == 0 && gp != NULL && !owned;
 		return r;
 	}

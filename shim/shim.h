@@ -55,6 +55,9 @@ bool changesthread(void);
 /* A thread that is no G, and has what other kernel threads have not: by a change of its own, or inherited. */
 extern __thread bool shim_heir __attribute__((tls_model("initial-exec"), visibility("hidden")));
 void filtersall(void);
+struct sock_fprog;
+extern bool shim_filtered; /* a filter forbids calls that the program does not make itself: make none it does not ask for */
+void filterinstalled(const struct sock_fprog *prog, bool all); /* nil: strict mode */
 
 /* The pool has started: syscall() looks at what it is asked for. syscall.c */
 void syscallstart(void);

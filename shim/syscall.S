@@ -3,8 +3,8 @@
  * syscall.S: the entry of syscall() (x86-64).
  *
  * One indirect jump, and no frame of ours below a call that we leave alone: it may be one that returns twice or on another
- * stack. syscallentry (syscall.c) says where to: syscallraw until our constructor ran, then libc's own, and syscallpool
- * (clone.S) once the pool has started.
+ * stack. syscallentry (syscall.c) says where to: syscallraw until our constructor ran, then syscallearly: libc's own, but for
+ * seccomp(2), which decides whether a pool may start; and syscallpool (clone.S) once it has.
  */
 	.text
 	.globl	syscall
@@ -15,6 +15,18 @@ syscall:
 	jmp	*syscallentry(%rip)
 	.cfi_endproc
 	.size	syscall, .-syscall
+
+	.globl	syscallearly
+	.hidden	syscallearly
+	.type	syscallearly, @function
+	.p2align 4
+syscallearly:
+	.cfi_startproc
+	cmp	$317, %rdi			/* SYS_seccomp */
+	je	gosyscall
+	jmp	*syscalllibc(%rip)
+	.cfi_endproc
+	.size	syscallearly, .-syscallearly
 
 /* long syscallraw(long n, ...): what libc's does. */
 	.globl	syscallraw

@@ -22,13 +22,16 @@
 #include "arch.h"
 
 long syscallraw(long n, ...) __attribute__((visibility("hidden")));
+long syscallearly(long n, ...) __attribute__((visibility("hidden")));
 long syscallpool(long n, ...) __attribute__((visibility("hidden"))); /* clone.S; goes on to gosyscall() */
+long (*syscalllibc)(long n, ...) __attribute__((visibility("hidden")));
 long (*syscallentry)(long n, ...) __attribute__((visibility("hidden"))) = syscallraw;
 long gosyscall(long n, long a, long b, long c, long d, long e, long f);
 
 __attribute__((constructor)) static void init(void)
 {
-	syscallentry = REALFN(syscall);
+	syscalllibc = REALFN(syscall);
+	syscallentry = syscallearly;
 }
 
 void syscallstart(void)
@@ -194,7 +197,7 @@ static long totid(struct g *gp, int sig, const siginfo_t *info)
 
 #define REALSYSCALL() REAL(syscall)(n, a, b, c, d, e, f)
 
-enum { STRICT = 0, FILTER = 1, TSYNC = 1 }; /* seccomp(2): operations, a flag */
+enum { STRICT = 0, FILTER = 1, TSYNC = 1, LISTENER = 8 }; /* seccomp(2): operations, flags */
 
 /* arch_prctl(2): GS and FS base, CPUID faulting, shadow stack. The rest asks, or is the process's. */
 static bool ofregisters(long op)
@@ -227,8 +230,6 @@ static bool ofthread(long n, long *a, long *b)
 	case SYS_landlock_restrict_self:
 #endif
 		return true;
-	case SYS_seccomp:
-		return *a == STRICT || (*a == FILTER && !(*b & TSYNC));
 	case SYS_personality:
 		return *a != 0xffffffff;
 	case SYS_arch_prctl:
@@ -675,6 +676,20 @@ long gosyscall(long n, long a, long b, long c, long d, long e, long f)
 	case SYS_statx:
 	case SYS_getrandom:
 		return MARKED(REALSYSCALL());
+	case SYS_seccomp: {
+		bool all = a == FILTER && (b & TSYNC);
+		if (a != STRICT && a != FILTER)
+			break;
+		bool mine = getg() != NULL && !all && changesthread();
+		r = REALSYSCALL();
+		if (r < 0 && mine)
+			disownthread();
+		if (r == 0 && all && getg() != NULL)
+			filtersall();
+		if (r == 0 || (r > 0 && (b & LISTENER))) /* else r > 0 is a thread that has another filter */
+			filterinstalled(a == FILTER ? (const void *)c : NULL, all);
+		return r;
+	}
 	case SYS_sched_setaffinity:
 	case SYS_sched_setscheduler:
 	case SYS_sched_setparam:
@@ -683,12 +698,6 @@ long gosyscall(long n, long a, long b, long c, long d, long e, long f)
 			return other;
 		__attribute__((fallthrough));
 	default:
-		if (getg() != NULL && n == SYS_seccomp && a == FILTER && (b & TSYNC)) {
-			r = REALSYSCALL();
-			if (r == 0)
-				filtersall();
-			return r;
-		}
 		if (getg() == NULL || !ofthread(n, &a, &b))
 			break;
 		bool new = changesthread();
