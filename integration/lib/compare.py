@@ -110,6 +110,7 @@ async def scenario(daemon, run, opts):
             connection[1].close()
         await daemon.all_ended(time.monotonic() + 30)
     check(not daemon.too_many, daemon.too_many)
+    check(not daemon.procs or daemon.peak is None or run.most <= daemon.peak, f"{run.most} kernel threads at one time")
 
 
 async def turns(a, b, count):

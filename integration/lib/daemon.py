@@ -77,6 +77,7 @@ class Daemon:
     held = 200                      # connections that hold() keeps open
     spare = 4                       # kernel threads above P that it may have under the library; None: not counted
     busy = None                     # likewise under load; None: 10 more, for a machine that starves them of CPU
+    peak = None                     # the most at any moment; None: not looked at
     user = None                     # an ordinary user, for a program that will not run as root
     row = True                      # has it one in the table of all programs?
     stop_signal = signal.SIGTERM
