@@ -192,8 +192,8 @@ int main(void)
 				OK(pthread_cancel(foreign));
 				if (waits) {
 					settle();
-					go = 1;
 					MUST(sem_trywait(&ended) == -1);
+					go = 1;
 					OK(pthread_mutex_unlock(&mutex));
 					OK(pthread_rwlock_unlock(rw));
 				}
