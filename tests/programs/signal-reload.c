@@ -83,8 +83,8 @@ static void outside(pid_t pid)
 
 static void life(const char *how, sigset_t *set)
 {
-	pthread_t t[WAITERS], taker;
-	int st, n = scaled(WAITERS);
+	pthread_t t[WAITERS], taker, server = 0;
+	int st, served = 0, n = scaled(WAITERS);
 
 	l = tcp_listen(&addr, 10);
 	MUST(pipe(told) == 0);
@@ -100,12 +100,14 @@ static void life(const char *how, sigset_t *set)
 		taker = start(takes, set);
 	while (!quit) {
 		int s = accept(l, NULL, NULL);
-		if (s >= 0)
-			OK(pthread_detach(start(serve, (void *)(intptr_t)s)));
-		else
+		if (s >= 0) {
+			MUST(served++ == 0);
+			server = start(serve, (void *)(intptr_t)s);
+		} else
 			MUST((errno == EINTR || errno == EINVAL) && quit);
 	}
 	MUST(write(told[1], "quit", 4) == 4 && wait(&st) == pid && st == 0);
+	finish(server); /* in the next life it would handle what all others block */
 	if (set) {
 		finish(taker);
 		/* A SIGTERM more than one, if main was slow: not for the next life. */
