@@ -142,10 +142,16 @@ static inline void spinpause(void)
 #endif
 }
 
+#if __has_attribute(copy)
+#define COPY(target) __attribute__((copy(target)))
+#else
+#define COPY(target)
+#endif
+
 /* Names which old binaries link to. */
 #define ALIAS(name, target)                                                                        \
-	extern __typeof__(target) name                                                             \
-	    __attribute__((alias(#target), copy(target), visibility("default")))
+	extern __typeof__(target) name COPY(target)                                                \
+	    __attribute__((alias(#target), visibility("default")))
 
 /* mutex.c: whether somebody else can be running while we spin. */
 bool spinnable(void);

@@ -61,7 +61,7 @@ TestAtPs(hand, free_or_given)
 	}
 	for (int i = 0; i < 3; i++) { /* to the oldest, whatever its age */
 		cr_assert_eq(futexhand(&word, 0, setone, &word), 1);
-		cr_assert_eq(word, 100 + i);
+		cr_assert_eq(word, (uint32_t)(100 + i));
 		join(gs[i]);
 		word = 0;
 	}

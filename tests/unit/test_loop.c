@@ -217,7 +217,7 @@ static void feedloops(int n)
 	ings(n, serve);
 	pthread_join(t, NULL);
 	for (int i = 0; i < n; i++) {
-		cr_assert_eq(loops[i].got, total);
+		cr_assert_eq(loops[i].got, (uint64_t)total);
 		inkernel += loops[i].inkernel;
 		endloop(&loops[i]);
 	}
