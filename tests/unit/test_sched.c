@@ -99,6 +99,12 @@ static void *stopper(void *arg)
 	return arg;
 }
 
+/* Whether the P has gone from one M to another meanwhile: it was kept from its CPU in program code. Its G queues anew then. */
+static bool retaken(void)
+{
+	return counted(CountRetakeBusy) + counted(CountRetakeBlocked) + counted(CountRetakeSyscall) != 0;
+}
+
 /* gosched() goes behind all others: on one P they take turns exactly. */
 TestAtPs(sched, gosched_is_fair)
 {
@@ -116,7 +122,7 @@ TestAtPs(sched, gosched_is_fair)
 		if (turns[i] > most)
 			most = turns[i];
 	}
-	if (gomaxprocs == 1)
+	if (gomaxprocs == 1 && !retaken())
 		cr_assert_leq(most - least, 400, "%ld to %ld turns", least, most);
 	cr_assert_gt(least, 0);
 }
@@ -362,7 +368,7 @@ Test(sched, sleepers_in_order, .timeout = 100)
 	}
 	for (int i = 0; i < 50; i++)
 		join(gs[i]);
-	for (int i = 1; i < 50; i++)
+	for (int i = 1; i < 50 && !retaken(); i++)
 		cr_assert_leq(order[i - 1], order[i], "%d: %lu, then %lu", i, order[i - 1],
 			      order[i]);
 }
