@@ -182,15 +182,10 @@ void preemptsig(void *ctx)
 	uint64_t lent = pstatus(mp, Pforeign);
 	gp->inruntime = 1;
 	atomic_signal_fence(memory_order_seq_cst);
-	/* Without a P: a stray, or sysmon took it while we waited for a CPU. If it did so before, the kernel shares the CPU out. */
 	bool stray = pp == NULL && mp->stray != 0;
-	if (pp != NULL && !atomic_compare_exchange_strong_explicit(&pp->status, &lent, pstatus(mp, Prunning),
-								   memory_order_acquire, memory_order_relaxed)) {
-		mp->p = pp = NULL;
-		stray = true;
-	}
-	if (pp == NULL && !stray) {
-		gp->inruntime = 0;
+	if (!stray && (pp == NULL || !atomic_compare_exchange_strong_explicit(&pp->status, &lent, pstatus(mp, Prunning),
+									      memory_order_acquire, memory_order_relaxed))) {
+		gp->inruntime = 0; /* sysmon was quicker and took the P */
 		return;
 	}
 	/* What Ms' masks do not know is blocked in its handler: other Gs run here now. */

@@ -66,7 +66,6 @@ void acquirep(struct m *mp, struct p *pp)
 	if (!atomic_compare_exchange_strong_explicit(&pp->status, &idle, pstatus(mp, Prunning),
 						     memory_order_acquire, memory_order_relaxed))
 		throw("acquirep: P is not idle");
-	atomic_store_explicit(&mp->late, false, memory_order_relaxed);
 	mp->p = pp;
 	pp->m = mp;
 }
@@ -557,8 +556,7 @@ static inline void leavecall(struct m *mp)
 struct g *lostp_m(struct g *gp)
 {
 	struct m *mp = gp->m;
-	bool hog = (mp->stray != 0 || atomic_load_explicit(&mp->late, memory_order_relaxed)) &&
-		   atomic_load_explicit(&gp->preempt, memory_order_relaxed);
+	bool hog = mp->stray != 0 && atomic_load_explicit(&gp->preempt, memory_order_relaxed);
 
 	dropg(mp, gp);
 	strayleave(mp);

@@ -199,8 +199,6 @@ struct m {
 	bool blocking;		/* in entersyscallblock(): counted in sched.nblocking */
 	int32_t stray;		/* own thread: its slot in stray.c and 1; 0: it is no stray */
 	_Atomic uint32_t strayseq; /* how often it was one; sysmon reads */
-	_Atomic bool late;	/* its P was taken while it had no CPU; sysmon sets, the next P clears */
-	uint64_t latecpu;	/* sysmon: its CPU clock then */
 	bool looping;		/* in entersyscallidle(): counted in sched.nloops */
 	/* asleep(): sysmon's, but for the answer and the file, which are that thread's. aside.c */
 	uint64_t askedkey, askedwhen;
@@ -295,8 +293,7 @@ struct p {
 	uint32_t nasked;	      /* preemption requests in vain for the present G */
 	uint32_t sysmonschedtick, sysmoncall;
 	int32_t sysmoncallm; /* whose call sysmoncall is */
-	uint64_t sysmonschedwhen, sysmonsyscallwhen;
-	uint64_t sysmoncputime, sysmoncpuwhen; /* its M's CPU clock, and when it was seen to go on */
+	uint64_t sysmonschedwhen, sysmonsyscallwhen, sysmoncputime;
 	int32_t slicem;	      /* whose CPU time slicecpu is */
 	uint32_t slicetick;
 	uint64_t slicewhen, slicecpu;

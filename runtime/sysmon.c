@@ -7,8 +7,7 @@
  *   - polls the network if nobody did for 10 ms;
  *   - retakes Ps: (1) in a marked system call since the last tick with work waiting, or for 10 ms;
  *     (3) lent to the same G for 10 ms with work waiting, and the M blocked in the kernel (its CPU clock
- *     stands still and its state is not R); (4) lent, somebody who was woken waits for it, and the M has had no CPU for 1 ms: it is
- *     blocked or the machine busy (retakelate);
+ *     stands still and its state is not R);
  *   - has Gs preempted that compute, or are in the runtime at each look: (2) after 1 ms if somebody who was woken waits for the P, after 10 ms for others that
  *     compute (preempt.c); the P is taken if that was asked for in vain for 10 ms more;
  *   - sleeps in the netpoller while all Ps compute, so that whom the network wakes runs at once;
@@ -26,14 +25,13 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
-enum { MS = 1000000, FINE = 40000, BUSY = 250000, COARSE = 10 * MS, LAZY = 500 * MS, URGENT = MS, PATIENCE = 20, WATCH = 500000, QUIET = 8, ATREST = 100, WORTH = 80000, LATEPERP = 3 };
+enum { MS = 1000000, FINE = 40000, BUSY = 250000, COARSE = 10 * MS, LAZY = 500 * MS, URGENT = MS, PATIENCE = 20, WATCH = 500000, QUIET = 8, ATREST = 100, WORTH = 80000 };
 
 /* What asleep() is asked about: a call's number, or how far the thread's clock has come. */
 #define STILL ((uint64_t)1 << 63)
 
 static uint32_t seentick[1024]; /* per P: schedtick + runqhead at the last tick */
 static bool seenwork[1024];
-static int32_t nlate; /* Ms whose P retakelate() took, and that run their G yet */
 
 void sysmonkick(void)
 {
@@ -134,51 +132,13 @@ static bool askrunning(struct p *pp, uint64_t st, uint64_t now)
 	return mp != NULL && preemptsoon(mp);
 }
 
-/* Ms whose P was taken while they waited for a CPU. The G of one that has a CPU again is to give way, if no P idles. */
-static void latewatch(void)
-{
-	if (likely(nlate == 0))
-		return;
-	nlate = 0;
-	for (struct m *mp = atomic_load_explicit(&sched.allms, memory_order_acquire); mp; mp = mp->alllink) {
-		if (!atomic_load_explicit(&mp->late, memory_order_relaxed) || __atomic_load_n(&mp->curg, __ATOMIC_RELAXED) == NULL)
-			continue;
-		nlate++;
-		uint64_t cpu = threadcpu(atomic_load(&mp->procid));
-		if (cpu != mp->latecpu)
-			preemptone(mp);
-		mp->latecpu = cpu;
-	}
-}
-
-/*
- * Somebody who was woken waits for pp, and the CPU clock of its M stands still: it is blocked, or the kernel runs other processes.
- * On a busy machine a thread that has computed waits long for its next turn; one that has slept gets it soon. So an M that
- * slept gets pp. Bare, the one that waits is such a thread. LATEPERP: with that many Ms beside those with Ps the process
- * has about its threads' share of the CPUs.
- */
-static bool retakelate(struct p *pp, struct m *mp, uint64_t st, uint64_t cpu, uint64_t now)
-{
-	if (now < pp->sysmoncpuwhen + URGENT || atmaxm() || nlate >= LATEPERP * gomaxprocs)
-		return false;
-	mp->latecpu = cpu;
-	atomic_store_explicit(&mp->late, true, memory_order_relaxed); /* first: its next P clears it */
-	if (take(pp, st, CountRetakeBusy)) {
-		nlate++;
-		return true;
-	}
-	atomic_store_explicit(&mp->late, false, memory_order_relaxed);
-	return false;
-}
-
 static bool retakeforeign(struct p *pp, struct m *mp, uint64_t st, uint64_t now)
 {
 	int tid = mp ? atomic_load(&mp->procid) : 0;
 
 	if (unlikely(debug.forcens != 0) && mp != NULL && oncpu(tid))
 		preemptone(mp);
-	bool slice = longenough(pp, now), wanted = urgent(pp, now);
-	if (tid == 0 || (!slice && atomic_load(&sched.npidle) != 0))
+	if (!longenough(pp, now) || tid == 0)
 		return false;
 	/* If Ps idle or spin, others find what comes; only this P's own queue is stuck with it, and can be stolen. But
 	 * a thread that sits in the kernel for good must not keep sysmon from resting. */
@@ -186,19 +146,16 @@ static bool retakeforeign(struct p *pp, struct m *mp, uint64_t st, uint64_t now)
 	if (spare && now < pp->sysmonschedwhen + 100 * COARSE)
 		return false;
 	uint64_t cpu = threadcpu(tid);
-	if (pp->sysmoncputime != cpu) {
-		bool first = pp->sysmoncputime == 0; /* remember, decide a tick later */
+	if (pp->sysmoncputime == 0) { /* first look: remember, decide a tick later */
 		pp->sysmoncputime = cpu;
-		pp->sysmoncpuwhen = now;
-		if (first || !slice)
-			return false;
-	} else {
-		if (wanted && retakelate(pp, mp, st, cpu, now))
-			return true;
-		return slice && now >= pp->sysmonschedwhen + COARSE && asleep(mp, STILL | cpu, now) &&
-		       take(pp, st, CountRetakeBlocked);
+		return false;
 	}
+	bool still = cpu == pp->sysmoncputime;
+	if (still)
+		return now >= pp->sysmonschedwhen + COARSE && asleep(mp, STILL | cpu, now) &&
+		       take(pp, st, CountRetakeBlocked);
 	/* Computing. */
+	pp->sysmoncputime = cpu;
 	if (spare)
 		return false;
 	if (pp->nasked++ < PATIENCE || atmaxm())
@@ -341,29 +298,30 @@ static void preemptfor(bool network, uint64_t now)
 		preemptp(longest);
 }
 
-/* delay, or less if a timer is due before. One that is due already waits for an M to get a CPU: no reason to spin. */
-static uint64_t untiltimer(uint64_t delay)
+/* *delay, or less if a timer is due before. */
+static uint64_t untiltimer(uint64_t *delay)
 {
 	uint64_t next = timersnext(), now = nanotime();
 
-	if (next == 0 || next >= now + delay)
-		return delay;
-	return next > now ? next - now : delay < BUSY ? delay : BUSY;
+	if (next != 0 && next < now + *delay)
+		*delay = next > now ? next - now : 1;
+	return *delay;
 }
 
 /*
  * While all compute, sysmon is the one that sleeps in the netpoller (pattern (2) in proc.c), for `delay` at most and not
  * beyond the next timer. Whom the network wakes then runs at once. False: somebody else polls, or nobody waits on the network.
  */
-static bool pollasleep(uint64_t delay)
+static bool pollasleep(uint64_t delay, uint64_t now)
 {
 	uint64_t last = atomic_load(&sched.lastpoll);
 	int32_t n;
 
 	if (!netpollany() || last == 0 || !atomic_compare_exchange_strong(&sched.lastpoll, &last, 0))
 		return false;
-	delay = untiltimer(delay); /* after lastpoll = 0 */
-	uint64_t now = nanotime();
+	uint64_t again = timersnext(); /* after lastpoll = 0 */
+	if (again != 0 && again < now + delay)
+		delay = again > now ? again - now : 0;
 	atomic_store(&sched.polluntil, now + delay);
 	struct g *list = netpoll((int64_t)delay, &n);
 	atomic_store(&sched.polluntil, 0);
@@ -421,7 +379,7 @@ static noreturn void sysmon(void)
 				 notetsleep(&sched.sysmonnote, tracens ? (int64_t)tracens : -1);
 			atomic_store(&sched.sysmonwait, 0);
 			rest = kicked ? 0 : ATREST; /* woken to print a line only: no need to watch */
-		} else if (compute && pollasleep(delay)) {
+		} else if (compute && pollasleep(untiltimer(&delay), nanotime())) {
 			kicked = false;
 		} else {
 			if (tracens != 0 && delay > tracens)
@@ -460,7 +418,6 @@ static noreturn void sysmon(void)
 		if (compute && idle == 0 && next != 0 && next <= now)
 			preemptfor(false, now);
 		bool did = pollnetwork(now, idle > 0 && delay <= WATCH ? 200000 : COARSE);
-		latewatch();
 		did |= retake(now);
 		if (backlog() || (idle > 0 && next != 0 && next <= now &&
 				  atomic_load(&sched.lastpoll) != 0 && atomic_load(&sched.nmspinning) == 0)) {
@@ -480,8 +437,6 @@ static noreturn void sysmon(void)
 		compute = allcompute(now);
 		if (compute && delay > 2 * MS)
 			delay = 2 * MS;
-		if (idle == 0 && next != 0 && next <= now && delay > BUSY)
-			delay = BUSY;
 		if (unlikely(debug.forcens != 0) && delay > (uint64_t)debug.forcens)
 			delay = (uint64_t)debug.forcens;
 		if (strays && delay > MS)
