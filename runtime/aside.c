@@ -60,7 +60,7 @@ static void openstat(struct m *mp, int tid)
 {
 	char path[32];
 
-	statpath(path, tid);
+	taskpath(path, tid, "stat");
 	if (mp->statfd > 0)
 		SC1(SYS_close, mp->statfd);
 	mp->statfd = (int)SC4(SYS_openat, self.taskdir, path, O_RDONLY | O_CLOEXEC, 0);

@@ -743,7 +743,7 @@ void aside(void (*fn)(void *), void *arg);
 /* ---- tasks.c ------------------------------------------------------------------------------------- */
 int anytask(bool (*is)(int dir, int tid, void *arg), void *arg); /* see there */
 int decimal(const char *s); /* the number that s begins with; 0 without one */
-void statpath(char *path, int tid);
+void taskpath(char *path, int tid, const char *file);
 
 /* ---- uring.c ------------------------------------------------------------------------------------- */
 bool uringworks(int tid); /* has this kernel thread had work for io_uring? not under a lock */

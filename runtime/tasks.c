@@ -44,10 +44,13 @@ static char *putdec(char *s, int v)
 	return s;
 }
 
-/* The thread's file stat, seen from /proc/self/task. path: 32 bytes. */
-void statpath(char *path, int tid)
+/* The thread's file of that name, seen from /proc/self/task. path: 12 bytes and the name's. */
+void taskpath(char *path, int tid, const char *file)
 {
-	strcpy(putdec(path, tid), "/stat");
+	char *s = putdec(path, tid);
+
+	*s++ = '/';
+	strcpy(s, file);
 }
 
 /* One listing, to the first whom is() wants. *hash: of all names. */

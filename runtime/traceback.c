@@ -103,14 +103,7 @@ static bool kernelregs(const struct g *gp, struct uregs *u)
 		return false;
 	for (const char *t = "/proc/self/task/"; *t;)
 		*s++ = *t++;
-	char digits[12];
-	int n = 0;
-	for (int t = tid; t != 0; t /= 10)
-		digits[n++] = (char)('0' + t % 10);
-	while (n > 0)
-		*s++ = digits[--n];
-	for (const char *t = "/syscall"; (*s++ = *t++) != 0;)
-		;
+	taskpath(s, tid, "syscall");
 	long fd = SC4(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
 	if (fd < 0)
 		return false;

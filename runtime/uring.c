@@ -53,7 +53,7 @@ static bool isworker(int dir, int tid, void *arg)
 	struct look *l = arg;
 	char path[32], stat[256] = "";
 
-	statpath(path, tid);
+	taskpath(path, tid, "stat");
 	int fd = (int)SC4(SYS_openat, dir, path, O_RDONLY | O_CLOEXEC, 0);
 	if (fd < 0)
 		return fd != -ENOENT && fd != -ESRCH;
