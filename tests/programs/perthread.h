@@ -4,6 +4,19 @@
 #ifndef PERTHREAD_H
 #define PERTHREAD_H
 #include "t.h"
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+
+/* A seccomp filter: getppid() fails with EXDEV. */
+static struct sock_filter no_getppid_filter[] = {
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EXDEV),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+};
+static struct sock_fprog no_getppid = {NELEM(no_getppid_filter), no_getppid_filter};
 
 static _Atomic int quit, odd; /* odd: of the plain threads, how often one was different */
 
