@@ -145,16 +145,10 @@ class Server:
         return self.procs + SPARE if self.procs else 1 << 30
 
     async def watch(self):
-        """Look at the threads until cancelled. More is allowed for a moment: Ps of Ms which the machine gives no CPU are
-        taken away, and those that take over stay for a second."""
-        seen = []
-        try:
-            while True:
-                seen.append(self.threads())
-                await asyncio.sleep(0.02)
-        finally:
-            if len(seen) > 30:
-                self.few(sorted(seen)[len(seen) // 2], "most of the time under load")
+        """Look at the threads until cancelled."""
+        while True:
+            self.few(self.threads(), "under load")
+            await asyncio.sleep(0.02)
 
     def stop(self, sig=signal.SIGTERM, seconds=15):
         """The exit status after a signal."""
