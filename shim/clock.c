@@ -13,6 +13,8 @@
 
 enum { PERTHREAD = 6, KINDBITS = 7 }; /* CPUCLOCK_PERTHREAD | CPUCLOCK_SCHED; what is not the id */
 
+static const clockid_t SELF = (clockid_t)(~0u << 3 | PERTHREAD); /* the calling kernel thread's, to the kernel */
+
 /* The G whose clock it is; nil: none of ours. */
 static struct g *clockof(clockid_t clk)
 {
@@ -36,6 +38,25 @@ EXPORT int clock_gettime(clockid_t clk, struct timespec *ts)
 	return 0;
 }
 
+/*
+ * Nobody sets such a clock, and with which error that is said depends on whether there is the thread: of the calling kernel
+ * thread there is.
+ */
+EXPORT int clock_settime(clockid_t clk, const struct timespec *ts)
+{
+	return REAL(clock_settime)(clk < 0 && clockof(clk) ? SELF : clk, ts);
+}
+
+/* clock_gettime(2), clock_getres(2), clock_settime(2) by number. */
+long rawclock(long n, clockid_t clk, struct timespec *ts)
+{
+	struct g *gp = clk == CLOCK_THREAD_CPUTIME_ID || clk < 0 ? clockof(clk) : NULL;
+
+	if (gp != NULL && n == SYS_clock_gettime && goodwrite(ts, sizeof(*ts)))
+		return clock_gettime(clk, ts);
+	return ret_errno(SC2(n, gp != NULL && clk < 0 ? SELF : clk, ts));
+}
+
 EXPORT int clock_getres(clockid_t clk, struct timespec *ts)
 {
 	return REAL(clock_getres)(clockof(clk) ? CLOCK_THREAD_CPUTIME_ID : clk, ts);
@@ -54,6 +75,93 @@ EXPORT int pthread_getcpuclockid(pthread_t t, clockid_t *clk)
 	*clk = (clockid_t)(~(unsigned)info.tid << 3 | PERTHREAD);
 	return 0;
 }
+
+/* ---- sleeping until another thread has used so much -------------------------------------------------- */
+
+/* What is left until gp, whose id is tid, has used so much; ended: it will never come to that. */
+static uint64_t leftto(uint64_t until, struct g *gp, int tid, bool *ended)
+{
+	struct ginfo info;
+
+	*ended = goended(gp); /* first: then the time is final */
+	uint64_t now = gocputime(gp);
+	goinfo(gp, &info);
+	if (info.tid == tid)
+		return until > now ? until - now : 0;
+	*ended = true; /* and another has its place */
+	return UINT64_MAX;
+}
+
+/* Not a G, perhaps. 0 or EINTR, a cancellation point. */
+static int sleepfor(uint64_t ns)
+{
+	if (getg() != NULL) {
+		int err = gosleep(reldeadline(ns));
+		testcancel();
+		return -err;
+	}
+	struct timespec ts = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+	return REAL(clock_nanosleep)(CLOCK_MONOTONIC, 0, &ts, NULL);
+}
+
+/*
+ * It cannot come to that before as much time has passed, so we sleep for that long, and look again. While it does not
+ * run, look all the same, for it may: ever less often, and then as often as the kernel, which looks at its ticks, would be
+ * exact. If it has ended before, it is for ever, as in the kernel.
+ *
+ * Whose place another thread has taken since the last look, we do not know what it had used in the end: it counts as
+ * enough if there was time enough for it. (The kernel, too, forgets who waits if that is between two ticks.)
+ *
+ * Rejected: the kernel's call, on the clock of a kernel thread of its own (goown()). Only a thread that does not block in
+ * the kernel can be given one, what is parked is moved for it, and the caller would hold a second one.
+ */
+int clocksleep(clockid_t clk, int flags, const struct timespec *ts, struct timespec *rem, bool *is)
+{
+	enum { FIRST = 1000000, LAST = 16000000 };
+	struct g *gp = clk < 0 ? clockof(clk) : NULL;
+	int tid = (int)~((unsigned)clk >> 3 | 7u << 29), err;
+	uint64_t pause = FIRST, left, was;
+	bool ended;
+
+	*is = gp != NULL;
+	if (gp == NULL)
+		return 0;
+	testcancel();
+	if (ts == NULL || badtime(ts))
+		return ts != NULL && goodread(ts, sizeof(*ts)) ? EINVAL : EFAULT;
+	if (gp == getg())
+		return EINVAL;
+	uint64_t until = (uint64_t)ts->tv_sec > INT64_MAX / 1000000000
+			     ? INT64_MAX
+			     : (uint64_t)ts->tv_sec * 1000000000u + (uint64_t)ts->tv_nsec;
+	if ((flags & TIMER_ABSTIME) == 0)
+		until += gocputime(gp);
+	left = leftto(until, gp, tid, &ended);
+	if (ended)
+		return EINVAL;
+	while (left != 0) {
+		uint64_t since = nanotime();
+		err = sleepfor(ended ? INT64_MAX : left > pause ? left : pause);
+		was = left;
+		if (!ended)
+			left = leftto(until, gp, tid, &ended);
+		if (left == UINT64_MAX)
+			left = nanotime() - since >= was ? 0 : was;
+		if (left == 0 || err == 0) {
+			pause = left != was ? FIRST : pause < LAST ? 2 * pause : LAST;
+			continue;
+		}
+		if ((flags & TIMER_ABSTIME) == 0 && rem != NULL) {
+			if (!goodwrite(rem, sizeof(*rem)))
+				return EFAULT;
+			*rem = (struct timespec){(time_t)(left / 1000000000u), (long)(left % 1000000000u)};
+		}
+		return err;
+	}
+	return 0;
+}
+
+/* ---- timers ---------------------------------------------------------------------------------------------- */
 
 /*
  * A timer on a G's CPU time is the kernel's to watch: that G stays on its kernel thread from now on. One that is to

@@ -63,6 +63,9 @@ void filterinstalled(const struct sock_fprog *prog, bool all); /* nil: strict mo
 void syscallstart(void);
 struct sigevent;
 struct itimerspec;
+/* clock_nanosleep(3) on the clock of a G's CPU time; *is: it is one. clock.c */
+int clocksleep(clockid_t clk, int flags, const struct timespec *ts, struct timespec *rem, bool *is);
+long rawclock(long n, clockid_t clk, struct timespec *ts); /* SYS_clock_gettime, _getres, _settime */
 int rawtimer(int clk, struct sigevent *ev, int *id); /* SYS_timer_create */
 int rawtimerset(int id, int flags, const struct itimerspec *new, struct itimerspec *old);
 

@@ -41,6 +41,12 @@ static int badsleep(const struct timespec *ts)
 
 EXPORT int clock_nanosleep(clockid_t clk, int flags, const struct timespec *ts, struct timespec *rem)
 {
+	if (unlikely(clk < 0)) {
+		bool is;
+		int r = clocksleep(clk, flags, ts, rem, &is);
+		if (is)
+			return r;
+	}
 	if (getg() == NULL)
 		return REAL(clock_nanosleep)(clk, flags, ts, rem);
 	if (clk != CLOCK_REALTIME && clk != CLOCK_MONOTONIC)

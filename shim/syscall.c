@@ -493,7 +493,15 @@ long gosyscall(long n, long a, long b, long c, long d, long e, long f)
 
 	case SYS_nanosleep:
 		return WITHOUTCANCEL(nanosleep((const struct timespec *)a, (struct timespec *)b));
+	case SYS_clock_gettime:
+	case SYS_clock_getres:
+	case SYS_clock_settime:
+		if (a != CLOCK_THREAD_CPUTIME_ID && (int)a >= 0)
+			break;
+		return rawclock(n, (clockid_t)a, (struct timespec *)b);
 	case SYS_clock_nanosleep:
+		if (a == CLOCK_THREAD_CPUTIME_ID) /* libc says another error than the kernel */
+			break;
 		return rawsleep((clockid_t)a, (int)b, (const struct timespec *)c,
 				(struct timespec *)d);
 	case SYS_sched_yield:
