@@ -2,16 +2,52 @@
  *
  * print.c: messages to stderr or a file, from any state of the runtime: no libc, no lock. What fits the buffer
  * is one write.
+ *
+ * stderr may be a pipe whose reader has gone, or does not read. So no message ends the process by SIGPIPE, and none waits for
+ * longer than PATIENCE: it is dropped, and those after it until something has been read. A trace (out.hurry) does not wait
+ * at all, for it is sysmon who writes it. Another writer may fill the pipe between the look and the write: then it waits.
  */
 #include "runtime.h"
+#include <poll.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/syscall.h>
 
+enum { PATIENCE = 1000, SLICES = 10 }; /* ms; a signal may end a slice */
+
+static bool writable(const struct out *o)
+{
+	static _Atomic bool unread;
+	struct pollfd pfd = {.fd = o->fd, .events = POLLOUT};
+	int slices = o->hurry || atomic_load_explicit(&unread, memory_order_relaxed) ? 0 : SLICES;
+	long r = SC3(SYS_poll, &pfd, 1, 0);
+
+	while (r <= 0 && slices-- > 0)
+		r = SC3(SYS_poll, &pfd, 1, PATIENCE / SLICES);
+	if (!o->hurry)
+		atomic_store_explicit(&unread, r <= 0, memory_order_relaxed);
+	return r > 0;
+}
+
 void outflush(struct out *o)
 {
-	if (o->n != 0)
-		SC3(SYS_write, o->fd, o->buf, o->n);
+	const uint64_t set = SIGBIT(SIGPIPE) | SIGBIT(SIGXFSZ);
+	uint64_t old, before = 0;
+	struct timespec none = {0, 0};
+	long r;
+
+	if (o->n == 0)
+		return;
+	if (writable(o)) {
+		SC4(SYS_rt_sigprocmask, SIG_BLOCK, &set, &old, 8);
+		SC2(SYS_rt_sigpending, &before, 8);
+		do
+			r = SC3(SYS_write, o->fd, o->buf, o->n);
+		while (r == -EINTR);
+		if ((r == -EPIPE || r == -EFBIG) && !(before & set))
+			SC4(SYS_rt_sigtimedwait, &set, NULL, &none, 8);
+		SC4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8);
+	}
 	o->n = 0;
 }
 
@@ -146,12 +182,11 @@ void throw(const char *what)
 	uint64_t *fp = __builtin_frame_address(0); /* caller's frame pointer, return address */
 
 	gprintf("libgmp: fatal: %s\n", what);
-	if (!atomic_exchange(&once, 1)) {
+	if (!atomic_exchange(&once, 1))
 		printsched();
-		u.r[6] = fp[0];
-		u.r[16] = fp[1];
-		u.r[7] = (uint64_t)(fp + 2);
-		traceback(&u);
-	}
+	u.r[6] = fp[0];
+	u.r[16] = fp[1];
+	u.r[7] = (uint64_t)(fp + 2);
+	traceback(&u); /* whoever is the second waits here until the first has shown everything */
 	die();
 }

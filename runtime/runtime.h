@@ -386,6 +386,7 @@ long readfile(const char *path, char *buf, size_t size); /* what fits, and a zer
 void gprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 struct out { /* the same, collected: {.fd = FD} to begin with */
 	int fd;
+	bool hurry; /* drop what cannot be written at once */
 	size_t n;
 	char buf[1024];
 };
@@ -408,6 +409,7 @@ bool peek(uintptr_t at, void *buf, size_t n); /* false where a load would fault 
 
 /* ---- traceback.c deadlock.c --------------------------------------------------------------------- */
 void traceback(struct uregs *u); /* every thread with its stack, to stderr; u: the caller's, or nil. any thread */
+void tracebacksig(struct g *gp, const void *ctx); /* handler of SIGPREEMPT, on gp's M: a traceback may want to know where */
 enum deadlock { DEADLOCK_WARN, DEADLOCK_ABORT, DEADLOCK_OFF };
 extern enum deadlock deadlock; /* GMP_DEADLOCK */
 void checkdead(void);	       /* sysmon only */

@@ -151,7 +151,7 @@ bool schedtraceinit(void)
 
 static void trace(uint64_t now)
 {
-	struct out o = {.fd = tracefd};
+	struct out o = {.fd = tracefd, .hurry = true};
 	struct census c = {0};
 	const char *sep = " (";
 
