@@ -165,6 +165,7 @@ void preemptsig(void *ctx)
 
 	if (gp == NULL)
 		return;
+	tracebacksig(gp, ctx);
 	atomic_store(&gp->m->preemptsent, false);
 	if (unlikely(gp->point & POINTACCEPT))
 		acceptsig(gp, uc);

@@ -3,8 +3,10 @@
  * traceback.c: threads and their stacks on stderr, from inside: when an invariant is broken (throw), when all wait
  * for ever (deadlock.c), and with GMP_TRACEBACK=1 before a signal's default action makes a core.
  *
- * Async-signal-safe, and bounded: so many threads and frames, the rest is counted. The others go on running while we look,
- * so a stack may come out wrong, but never faults (unwind.c). Whoever comes second waits for the first, for a while.
+ * Async-signal-safe, and bounded: so many frames, a stack that another thread has too only once, and after LONGEST what each
+ * thread waits for, but no stacks. The others go on running while we look, so a stack may come out wrong, but never faults
+ * (unwind.c); one that computes is asked for its registers by the signal that preempts. Whoever comes second waits for the
+ * first, for a while.
  *
  * Without GMP_TRACEBACK a program that dies prints nothing more than bare: its stderr may be somebody's to parse. Status
  * and core are the same with it.
@@ -14,22 +16,45 @@
 #include <sys/syscall.h>
 #include <ucontext.h>
 
-enum { MAXTHREADS = 50, MAXFRAMES = 30, MS = 1000000 };
+enum { MAXFRAMES = 30, SHAPES = 256, MS = 1000000, LONGEST = 5000 /* ms, for the stacks */ };
+
+static struct {
+	uint64_t hash, goid;
+} shapes[SHAPES];
+static uint32_t nshapes;
 
 static bool inlib(uintptr_t pc)
 {
 	return pc >= sigs.textlo && pc < sigs.texthi;
 }
 
+/* Who has been shown with these frames; 0: nobody, and from now on it is gp. */
+static uint64_t shape(const struct g *gp, const uintptr_t *pc, int n)
+{
+	uint64_t h = 14695981039346656037u; /* FNV-1a, by words */
+
+	for (int i = 0; i < n; i++)
+		h = (h ^ pc[i]) * 1099511628211u;
+	for (uint32_t i = 0; i < nshapes; i++)
+		if (shapes[i].hash == h)
+			return shapes[i].goid;
+	if (nshapes < SHAPES) {
+		shapes[nshapes].hash = h;
+		shapes[nshapes++].goid = gp->goid;
+	}
+	return 0;
+}
+
 /*
  * The frames from u on. Unless all: of the library's own at the beginning only the last, the function that the program
  * called; or none, if they are on top of a signal's frame: then the G was preempted.
  */
-static void frames(struct out *o, struct uregs *u, bool all)
+static void frames(struct out *o, const struct g *gp, struct uregs *u, bool all)
 {
 	static uintptr_t pc[4 * MAXFRAMES];
 	static bool exact[4 * MAXFRAMES];
 	int n = 0, from = 0;
+	uint64_t same;
 
 	do {
 		pc[n] = u->r[16];
@@ -43,6 +68,10 @@ static void frames(struct out *o, struct uregs *u, bool all)
 		from--;
 	while (!all && n > from + 1 && inlib(pc[n - 1])) /* gostart() */
 		n--;
+	if (!all && (same = shape(gp, pc + from, n - from)) != 0) {
+		outf(o, "    as g%lu\n", (unsigned long)same);
+		return;
+	}
 	for (int i = from; i < n && i - from < MAXFRAMES; i++) {
 		outf(o, "    #%d ", i - from);
 		unwindname(o, pc[i], exact[i]);
@@ -123,6 +152,52 @@ static bool kernelregs(const struct g *gp, struct uregs *u)
 	return true;
 }
 
+/* 1: the handler writes; 2: it has written. */
+static _Atomic uintptr_t whom;
+static struct uregs where;
+
+static void fromcontext(const ucontext_t *uc, struct uregs *u)
+{
+	/* gregs: r8-r15 rdi rsi rbp rbx rdx rax rcx rsp rip; DWARF: rax rdx rcx rbx rsi rdi rbp rsp r8-r15 rip */
+	static const uint8_t greg[] = {REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI, REG_RBP, REG_RSP, REG_R8,
+				       REG_R9,	REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP};
+
+	*u = (struct uregs){.exact = true};
+	for (size_t i = 0; i < nelem(greg); i++)
+		u->r[i] = (uint64_t)uc->uc_mcontext.gregs[greg[i]];
+}
+
+void tracebacksig(struct g *gp, const void *ctx)
+{
+	uintptr_t w = (uintptr_t)gp;
+
+	if (likely(atomic_load_explicit(&whom, memory_order_relaxed) != w) || !atomic_compare_exchange_strong(&whom, &w, 1))
+		return;
+	fromcontext(ctx, &where);
+	atomic_store_explicit(&whom, 2, memory_order_release); /* partner: askregs() */
+}
+
+/* A G on a CPU: the handler of the signal that preempts leaves its registers. False: it did not come to that in time. */
+static bool askregs(const struct g *gp, struct uregs *u)
+{
+	static const struct timespec nap = {0, MS};
+	struct m *mp = gp->m;
+	uintptr_t w = (uintptr_t)gp;
+
+	if (mp == NULL)
+		return false;
+	atomic_store(&whom, w);
+	if (sigkick(mp, SIGPREEMPT))
+		for (int i = 0; i < 100 && atomic_load(&whom) == w; i++)
+			SC2(SYS_nanosleep, &nap, NULL);
+	if (atomic_compare_exchange_strong(&whom, &w, 0))
+		return false;
+	while (atomic_load_explicit(&whom, memory_order_acquire) != 2)
+		SC2(SYS_nanosleep, &nap, NULL);
+	*u = where;
+	return true;
+}
+
 static void title(struct out *o, const struct g *gp)
 {
 	outf(o, "g%lu%s%s%s tid %d", (unsigned long)gp->goid, gp->name[0] ? " \"" : "", gp->name, gp->name[0] ? "\"" : "",
@@ -183,7 +258,7 @@ static void state(struct out *o, const struct g *gp, uint32_t st)
 struct dump {
 	struct out *o;
 	const struct g *skip;
-	uint32_t shown, more;
+	uint64_t until;
 };
 
 static void dumpg(struct g *gp, void *arg)
@@ -194,15 +269,12 @@ static void dumpg(struct g *gp, void *arg)
 
 	if (gp == d->skip || st == Gdead || st == Gidle || st >= nelem(gstatusnames) || gp->isg0)
 		return;
-	if (d->shown == MAXTHREADS) {
-		d->more++;
-		return;
-	}
-	d->shown++;
 	title(d->o, gp);
 	state(d->o, gp, st);
-	if ((st == Gwaiting || st == Grunnable) ? parkedregs(gp, &u) : kernelregs(gp, &u))
-		frames(d->o, &u, false);
+	if (nanotime() > d->until)
+		outf(d->o, "    (too many threads to show its stack)\n");
+	else if ((st == Gwaiting || st == Grunnable) ? parkedregs(gp, &u) : (kernelregs(gp, &u) || askregs(gp, &u)))
+		frames(d->o, gp, &u, false);
 	else
 		outf(d->o, "    (on a CPU)\n");
 	outf(d->o, "\n");
@@ -220,7 +292,7 @@ static bool begin(void)
 		unwindinit();
 		return true;
 	}
-	for (int i = 0; none != self && i < 300; i++)
+	for (int i = 0; none != self && i < LONGEST / 10 + 300; i++)
 		SC2(SYS_nanosleep, &nap, NULL);
 	return false;
 }
@@ -234,7 +306,8 @@ static void dumpall(struct uregs *u)
 	o = (struct out){.fd = 2};
 	if (self != NULL && self->isg0)
 		self = self->m->curg; /* whom the scheduler works for */
-	struct dump d = {.o = &o, .skip = u ? self : NULL};
+	struct dump d = {.o = &o, .skip = u ? self : NULL, .until = nanotime() + (uint64_t)LONGEST * MS};
+	nshapes = 0;
 	if (u != NULL) {
 		outf(&o, "this thread: ");
 		if (self != NULL)
@@ -242,12 +315,10 @@ static void dumpall(struct uregs *u)
 		else
 			outf(&o, "kernel thread %d", (int)SC0(SYS_gettid));
 		outf(&o, "\n");
-		frames(&o, u, true);
+		frames(&o, NULL, u, true);
 		outf(&o, "\n");
 	}
 	foreachg(dumpg, &d);
-	if (d.more != 0)
-		outf(&o, "and %u threads more\n", d.more);
 	outf(&o, "libgmp: end of traceback\n");
 	outflush(&o);
 }
@@ -261,10 +332,7 @@ void traceback(struct uregs *u)
 /* A signal's default action is about to end the process. uc: where it interrupted this thread; nil: it did not. */
 void sigtraceback(int s, const siginfo_t *info, const ucontext_t *uc)
 {
-	struct uregs u = {.exact = true};
-	/* gregs: r8-r15 rdi rsi rbp rbx rdx rax rcx rsp rip; DWARF: rax rdx rcx rbx rsi rdi rbp rsp r8-r15 rip */
-	static const uint8_t greg[] = {REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI, REG_RBP, REG_RSP, REG_R8,
-				       REG_R9,	REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP};
+	struct uregs u;
 
 	if (!debug.traceback || !(SIGBIT(s) & COREDUMPS) || !begin())
 		return;
@@ -279,8 +347,7 @@ void sigtraceback(int s, const siginfo_t *info, const ucontext_t *uc)
 		dumpall(self != NULL && !self->isg0 ? &u : NULL);
 		return;
 	}
-	for (size_t i = 0; i < nelem(greg); i++)
-		u.r[i] = (uint64_t)uc->uc_mcontext.gregs[greg[i]];
+	fromcontext(uc, &u);
 	if (info != NULL && (SIGBIT(s) & FAULTS))
 		gprintf("libgmp: signal %d, code %d, address %p, at %lx\n", s, info->si_code, info->si_addr,
 			(unsigned long)SIGPC(uc));

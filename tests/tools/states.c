@@ -6,7 +6,8 @@
  *
  * With "deadlock": a main that joins two threads which wait for each other's mutex, and nothing
  * else. With "sem": main waits for a semaphore that nobody posts; with "sem-handler": that a signal
- * handler would post. With "segv", "abort", "quit": dies; "many": with 500 threads. "rest": reads where nothing comes.
+ * handler would post. With "segv", "abort", "quit": dies; "many": with 500 threads; "busy": beside one that computes; "broken":
+ * by closing the runtime's own descriptors behind its back. "rest": reads where nothing comes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -206,9 +208,29 @@ static void post(int s)
 	sem_post(&sem);
 }
 
+/* Bare there is nothing to close. */
+static void breaks(void)
+{
+	char path[64], to[64];
+	ssize_t n;
+
+	for (long fd = 3; fd < 70000; fd++) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%ld", fd);
+		n = readlink(path, to, sizeof(to) - 1);
+		to[n > 0 ? n : 0] = 0;
+		long r = SYS_close;
+		if (strcmp(to, "anon_inode:[eventpoll]") == 0)
+			__asm__ volatile("syscall" : "+a"(r) : "D"(fd) : "rcx", "r11", "memory");
+	}
+	usleep(1000000);
+	exit(8);
+}
+
 static void *dies(void *how)
 {
 	usleep(300000); /* the others are where they stand by then */
+	if (strcmp(how, "broken") == 0)
+		breaks();
 	if (strcmp(how, "quit") == 0)
 		raise(SIGQUIT);
 	else if (strcmp(how, "segv") != 0)
@@ -239,6 +261,8 @@ static void still(const char *how)
 		sem_wait(&sem);
 	} else {
 		pthread_t t;
+		if (strcmp(how, "busy") == 0)
+			start("computes", computes);
 		for (int i = 0; i < 500 && strcmp(how, "many") == 0; i++)
 			start("one of many", goes_deep);
 		usleep(300000);
