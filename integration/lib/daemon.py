@@ -350,7 +350,8 @@ class Daemon:
         self.too_many = None
 
     def missing(self):
-        return self.binary and not shutil.which(self.binary, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+        found = self.binary and shutil.which(self.binary, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+        return None if found or not self.binary else self.binary
 
     def log_files(self):
         found = set(self.dir.glob("stdout.*")) | set(self.dir.glob("stderr.*"))

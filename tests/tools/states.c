@@ -41,6 +41,7 @@ static int quiet[2], stdiopipe[2], ping[2], pong[2];
 static char fifo[64];
 static volatile unsigned long sum;
 static pthread_t holder;
+static _Atomic int inplaces; /* of "many": about to read */
 
 static void *left_right(void *arg)
 {
@@ -181,8 +182,10 @@ static __attribute__((noinline)) int deep(int n)
 	char c = 0;
 	volatile int below;
 
-	if (n == 0)
+	if (n == 0) {
+		inplaces++;
 		return (int)read(quiet[0], &c, 1);
+	}
 	below = deep(n - 1);
 	return below + 1;
 }
@@ -263,8 +266,11 @@ static void still(const char *how)
 		pthread_t t;
 		if (strcmp(how, "busy") == 0)
 			start("computes", computes);
-		for (int i = 0; i < 500 && strcmp(how, "many") == 0; i++)
+		int many = strcmp(how, "many") == 0 ? 500 : 0;
+		for (int i = 0; i < many; i++)
 			start("one of many", goes_deep);
+		while (inplaces < many)
+			usleep(1000);
 		usleep(300000);
 		MUST(pthread_create(&t, NULL, dies, (void *)how) == 0);
 		pthread_setname_np(t, "dies");
