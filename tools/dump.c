@@ -381,7 +381,10 @@ static void printstate(const struct entry *e)
 			printf(" %s", duration(e->ns));
 		break;
 	case STATE_RUNNING:
-		printf(asleep ? "running, but asleep in the kernel" : "running");
+		printf("running%s", !asleep		 ? ""
+				    : e->ks.state == 'T' ? ", but the process is stopped"
+				    : e->ks.state == 't' ? ", but stopped by a debugger"
+							 : ", but asleep in the kernel");
 		break;
 	default:
 		printf("%s", word(&d.t->gstatus, g->status));
