@@ -27,6 +27,8 @@
  * moment later finds it gone and takes the next. One that has been woken returns what it got, as if
  * the request had come later: a descriptor from accept(), a byte, a post. A marked system call of
  * ours is interrupted before it has begun, or by the kernel, never after it has a result.
+ * Where nothing came of the call (an error, the end of a file, a look by poll()) the bit is looked at
+ * once more (ret_point(), shim.h): the request may have come first.
  *
  * libc's handler of its signal would unwind in the runtime too, and mark whoever it finds as
  * cancelled: ours stands before it, and acts only in program code and libc's, on the G that the

@@ -170,7 +170,7 @@ EXPORT ssize_t pread(int fd, void *buf, size_t n, off_t off)
 
 	if (pd == NULL || off < 0 || n > SSIZE_MAX)
 		return MARKED(REAL(pread)(fd, buf, n, off));
-	return ret_errno(fileat(pd, &iov, 1, off));
+	return ret_read(fileat(pd, &iov, 1, off));
 }
 
 EXPORT ssize_t __pread_chk(int fd, void *buf, size_t n, off_t off, size_t buflen)
@@ -185,8 +185,8 @@ EXPORT ssize_t pwrite(int fd, const void *buf, size_t n, off_t off)
 	if (pd == NULL)
 		return MARKEDWRITE(REAL(pwrite)(fd, buf, n, off));
 	if (unlikely(waitsforwrite(pd)))
-		return ret_errno(RAWBLOCK(POINT(SC4(SYS_pwrite64, fd, buf, n, off))));
-	return ret_errno(RAW(POINT(SC4(SYS_pwrite64, fd, buf, n, off))));
+		return ret_point(RAWBLOCK(POINT(SC4(SYS_pwrite64, fd, buf, n, off))));
+	return ret_point(RAW(POINT(SC4(SYS_pwrite64, fd, buf, n, off))));
 }
 
 EXPORT ssize_t preadv(int fd, const struct iovec *iov, int cnt, off_t off)
@@ -195,7 +195,7 @@ EXPORT ssize_t preadv(int fd, const struct iovec *iov, int cnt, off_t off)
 
 	if (pd == NULL || off < 0 || cnt <= 0 || cnt > IOV_MAX)
 		return MARKED(REAL(preadv)(fd, iov, cnt, off));
-	return ret_errno(fileat(pd, iov, cnt, off));
+	return ret_read(fileat(pd, iov, cnt, off));
 }
 
 EXPORT ssize_t pwritev(int fd, const struct iovec *iov, int cnt, off_t off)

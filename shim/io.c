@@ -214,7 +214,7 @@ EXPORT ssize_t read(int fd, void *buf, size_t n)
 	if (unlikely(pd != NULL) && n > 0 && n <= SSIZE_MAX) {
 		testcancel();
 		if ((r = fileread1st(pd, buf, n)) != -EAGAIN)
-			return ret_errno(r);
+			return ret_read(r);
 	}
 	pd = waitable(fd);
 	if (pd == NULL || n == 0 || n > SSIZE_MAX)
@@ -224,13 +224,13 @@ EXPORT ssize_t read(int fd, void *buf, size_t n)
 	case FD_PIPE:
 	case FD_EVENT:
 	case FD_TTY:
-		return ret_errno(waitread(pd, &iov, 1));
+		return ret_read(waitread(pd, &iov, 1));
 	case FD_FILE:
-		return ret_errno(fileread(pd, SYS_read, buf, n));
+		return ret_read(fileread(pd, SYS_read, buf, n));
 	case FD_TCP:
 	case FD_STREAM:
 	case FD_DGRAM:
-		return ret_errno(sockrecv(pd, buf, n, 0, NULL, NULL));
+		return ret_read(sockrecv(pd, buf, n, 0, NULL, NULL));
 	default:
 		return MARKED(REAL(read)(fd, buf, n));
 	}
@@ -263,13 +263,13 @@ EXPORT ssize_t write(int fd, const void *buf, size_t n)
 	case FD_PIPE:
 	case FD_EVENT:
 	case FD_TTY:
-		return ret_errno(waitwrite1(pd, buf, n));
+		return ret_point(waitwrite1(pd, buf, n));
 	case FD_FILE:
-		return ret_errno(filewrite(pd, SYS_write, buf, n));
+		return ret_point(filewrite(pd, SYS_write, buf, n));
 	case FD_TCP:
 	case FD_STREAM:
 	case FD_DGRAM:
-		return ret_errno(socksend(pd, buf, n, 0, NULL, 0));
+		return ret_point(socksend(pd, buf, n, 0, NULL, 0));
 	default:
 		return MARKEDWRITE(REAL(write)(fd, buf, n));
 	}
@@ -293,9 +293,9 @@ EXPORT ssize_t readv(int fd, const struct iovec *iov, int cnt)
 	case FD_PIPE:
 	case FD_EVENT:
 	case FD_TTY:
-		return ret_errno(waitread(pd, iov, cnt));
+		return ret_read(waitread(pd, iov, cnt));
 	case FD_FILE:
-		return ret_errno(fileread(pd, SYS_readv, iov, (size_t)cnt));
+		return ret_read(fileread(pd, SYS_readv, iov, (size_t)cnt));
 	default:
 		return MARKED(REAL(readv)(fd, iov, cnt));
 	}
@@ -314,9 +314,9 @@ EXPORT ssize_t writev(int fd, const struct iovec *iov, int cnt)
 	case FD_PIPE:
 	case FD_EVENT:
 	case FD_TTY:
-		return ret_errno(waitwrite(pd, iov, cnt));
+		return ret_point(waitwrite(pd, iov, cnt));
 	case FD_FILE:
-		return ret_errno(filewrite(pd, SYS_writev, iov, (size_t)cnt));
+		return ret_point(filewrite(pd, SYS_writev, iov, (size_t)cnt));
 	default:
 		return MARKEDWRITE(REAL(writev)(fd, iov, cnt));
 	}

@@ -41,7 +41,7 @@ static int doopen(int dir, const char *name, int flags, mode_t mode)
 	if (getg() == NULL)
 		return path(REAL(openat)(dir, name, flags, mode), flags);
 	testcancel();
-	return path((int)ret_errno(RAW(POINT(SC4(SYS_openat, dir, name, flags, mode)))), flags);
+	return path((int)ret_point(RAW(POINT(SC4(SYS_openat, dir, name, flags, mode)))), flags);
 }
 
 EXPORT int open(const char *name, int flags, ...)

@@ -153,7 +153,7 @@ EXPORT int poll(struct pollfd *p, nfds_t n, int timeout)
 	if (getg() == NULL || timeout == 0 || badlist(p, n))
 		return UNMARKED(REAL(poll)(p, n, timeout));
 	uint64_t deadline = timeout < 0 ? 0 : reldeadline((uint64_t)timeout * 1000000u);
-	return (int)ret_errno(gpoll(p, n, deadline));
+	return ret_look(gpoll(p, n, deadline));
 }
 
 EXPORT int __poll_chk(struct pollfd *p, nfds_t n, int timeout, size_t size)
@@ -174,8 +174,8 @@ static uint64_t bits(const sigset_t *set)
 	return b;
 }
 
-/* Under `mask`; expr gives its result as -errno. */
-#define UNDERMASK(mask, expr)                                 \
+/* Under `mask`; expr gives its result as -errno, which ret() makes the call's. */
+#define UNDERMASK(mask, expr, ret)                            \
 	({                                                    \
 		uint64_t old_;                                \
 		int r_;                                       \
@@ -184,7 +184,7 @@ static uint64_t bits(const sigset_t *set)
 		r_ = (expr);                                  \
 		if ((mask) != NULL)                           \
 			gosigmask(SIG_SETMASK, &old_, NULL);  \
-		(int)ret_errno(r_);                           \
+		(int)ret(r_);                                 \
 	})
 
 /* A call that does not wait: would a pending signal end it? (The kernel sees those it has itself.) */
@@ -197,10 +197,10 @@ EXPORT int ppoll(struct pollfd *p, nfds_t n, const struct timespec *ts, const si
 {
 	testcancel();
 	if (unlikely(pendingunder(mask) && zero(ts)))
-		return UNDERMASK(mask, gosigrun());
+		return UNDERMASK(mask, gosigrun(), ret_errno);
 	if (getg() == NULL || zero(ts) || badtime(ts) || badmask(mask) || badlist(p, n))
 		return UNMARKED(REAL(ppoll)(p, n, ts, mask));
-	return UNDERMASK(mask, gpoll(p, n, todeadline(ts)));
+	return UNDERMASK(mask, gpoll(p, n, todeadline(ts)), ret_look);
 }
 
 EXPORT int __ppoll_chk(struct pollfd *p, nfds_t n, const struct timespec *ts, const sigset_t *mask, size_t size)
@@ -315,10 +315,10 @@ EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec
 {
 	testcancel();
 	if (unlikely(pendingunder(mask) && zero(ts)))
-		return UNDERMASK(mask, gosigrun());
+		return UNDERMASK(mask, gosigrun(), ret_errno);
 	if (getg() == NULL || zero(ts) || badtime(ts) || badmask(mask) || badsets(n, r, w, e))
 		return UNMARKED(REAL(pselect)(n, r, w, e, ts, mask));
-	return UNDERMASK(mask, gselect(n, r, w, e, todeadline(ts)));
+	return UNDERMASK(mask, gselect(n, r, w, e, todeadline(ts)), ret_look);
 }
 
 EXPORT int select(int n, fd_set *r, fd_set *w, fd_set *e, struct timeval *tv)
@@ -339,7 +339,7 @@ EXPORT int select(int n, fd_set *r, fd_set *w, fd_set *e, struct timeval *tv)
 		tv->tv_sec = (time_t)(left / 1000000000u);
 		tv->tv_usec = (suseconds_t)(left % 1000000000u / 1000u);
 	}
-	return (int)ret_errno(res);
+	return ret_look(res);
 }
 
 /* ---- the program's own epoll sets, which are pollable themselves ---------------------------------- */
@@ -383,11 +383,11 @@ EXPORT int epoll_pwait(int ep, struct epoll_event *ev, int n, int timeout, const
 	struct polldesc *pd = timeout != 0 && getg() != NULL && !badmask(mask) ? epollable(ep, n) : NULL;
 
 	if (unlikely(timeout == 0 && pendingunder(mask)))
-		return UNDERMASK(mask, gosigrun());
+		return UNDERMASK(mask, gosigrun(), ret_errno);
 	if (pd == NULL)
 		return MARKED(REAL(epoll_pwait)(ep, ev, n, timeout, mask));
 	uint64_t deadline = timeout > 0 ? reldeadline((uint64_t)timeout * 1000000u) : 0;
-	return UNDERMASK(mask, gepoll(pd, ev, n, deadline, mask != NULL));
+	return UNDERMASK(mask, gepoll(pd, ev, n, deadline, mask != NULL), ret_point);
 }
 
 EXPORT int epoll_wait(int ep, struct epoll_event *ev, int n, int timeout)
@@ -397,7 +397,7 @@ EXPORT int epoll_wait(int ep, struct epoll_event *ev, int n, int timeout)
 	if (pd == NULL)
 		return MARKED(REAL(epoll_wait)(ep, ev, n, timeout));
 	uint64_t deadline = timeout > 0 ? reldeadline((uint64_t)timeout * 1000000u) : 0;
-	return (int)ret_errno(gepoll(pd, ev, n, deadline, false));
+	return (int)ret_point(gepoll(pd, ev, n, deadline, false));
 }
 
 EXPORT int epoll_pwait2(int ep, struct epoll_event *ev, int n, const struct timespec *ts, const sigset_t *mask)
@@ -405,8 +405,8 @@ EXPORT int epoll_pwait2(int ep, struct epoll_event *ev, int n, const struct time
 	struct polldesc *pd = getg() == NULL || zero(ts) || badtime(ts) || badmask(mask) ? NULL : epollable(ep, n);
 
 	if (unlikely(pendingunder(mask) && zero(ts)))
-		return UNDERMASK(mask, gosigrun());
+		return UNDERMASK(mask, gosigrun(), ret_errno);
 	if (pd == NULL)
 		return MARKED(REAL(epoll_pwait2)(ep, ev, n, ts, mask));
-	return UNDERMASK(mask, gepoll(pd, ev, n, todeadline(ts), mask != NULL));
+	return UNDERMASK(mask, gepoll(pd, ev, n, todeadline(ts), mask != NULL), ret_point);
 }

@@ -95,4 +95,25 @@ static inline ssize_t ret_errno(ssize_t r)
 	return r;
 }
 
+/*
+ * Results of cancellation points, with a request that came after the look at the beginning: in libc it would have ended the
+ * call, and who cancels and then closes the descriptor relies on that. An error has had no effect, nor has the end
+ * of what is read (ret_read), nor any result of a mere look (ret_look). What has taken or given something is returned.
+ */
+static inline ssize_t ret_point(ssize_t r)
+{
+	if (unlikely(r < 0 && r >= -4095))
+		testcancel();
+	return ret_errno(r);
+}
+static inline ssize_t ret_read(ssize_t r)
+{
+	return ret_point(likely(r != 0) ? r : (testcancel(), 0));
+}
+static inline int ret_look(int r)
+{
+	testcancel();
+	return (int)ret_errno(r);
+}
+
 #endif

@@ -241,7 +241,7 @@ EXPORT ssize_t recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr 
 
 	if (pd == NULL)
 		return PASS(flags, REAL(recvfrom)(fd, buf, n, flags, a, alen));
-	return ret_errno(sockrecv(pd, buf, n, flags, a, alen));
+	return ret_read(sockrecv(pd, buf, n, flags, a, alen));
 }
 
 EXPORT ssize_t recv(int fd, void *buf, size_t n, int flags)
@@ -250,7 +250,7 @@ EXPORT ssize_t recv(int fd, void *buf, size_t n, int flags)
 
 	if (pd == NULL)
 		return PASS(flags, REAL(recv)(fd, buf, n, flags));
-	return ret_errno(sockrecv(pd, buf, n, flags, NULL, NULL));
+	return ret_read(sockrecv(pd, buf, n, flags, NULL, NULL));
 }
 
 EXPORT ssize_t __recv_chk(int fd, void *buf, size_t n, size_t buflen, int flags)
@@ -277,7 +277,7 @@ EXPORT ssize_t sendto(int fd, const void *buf, size_t n, int flags, const struct
 
 	if (pd == NULL)
 		return PASSWRITE(flags, REAL(sendto)(fd, buf, n, flags, a, alen));
-	return ret_errno(socksend(pd, buf, n, flags, a, alen));
+	return ret_point(socksend(pd, buf, n, flags, a, alen));
 }
 
 EXPORT ssize_t recvmsg(int fd, struct msghdr *m, int flags)
@@ -290,7 +290,7 @@ EXPORT ssize_t recvmsg(int fd, struct msghdr *m, int flags)
 			received(m);
 		return r;
 	}
-	return ret_errno(sockrecvmsg(pd, m, flags));
+	return ret_read(sockrecvmsg(pd, m, flags));
 }
 
 EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
@@ -302,7 +302,7 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 			sending(m);
 		return PASSWRITE(flags, REAL(sendmsg)(fd, m, flags));
 	}
-	return ret_errno(socksendmsg(pd, m, flags));
+	return ret_point(socksendmsg(pd, m, flags));
 }
 
 EXPORT int recvmmsg(int fd, struct mmsghdr *v, unsigned n, int flags, struct timespec *ts)
@@ -324,7 +324,7 @@ EXPORT int recvmmsg(int fd, struct mmsghdr *v, unsigned n, int flags, struct tim
 		if (r < 0) {
 			if (i > 0)
 				break;
-			return (int)ret_errno(r);
+			return (int)ret_point(r);
 		}
 		v[i].msg_len = (unsigned)r;
 		if (ts != NULL) {
@@ -353,7 +353,7 @@ EXPORT int sendmmsg(int fd, struct mmsghdr *v, unsigned n, int flags)
 		if (r < 0) {
 			if (i > 0)
 				break;
-			return (int)ret_errno(r);
+			return (int)ret_point(r);
 		}
 		v[i].msg_len = (unsigned)r;
 	}
@@ -405,7 +405,7 @@ EXPORT int accept4(int fd, struct sockaddr *a, socklen_t *alen, int flags)
 			fdopened(r, FD_UNKNOWN, false, false);
 		return r;
 	}
-	return (int)ret_errno(waitaccept(pd, a, alen, flags));
+	return (int)ret_point(waitaccept(pd, a, alen, flags));
 }
 
 EXPORT int accept(int fd, struct sockaddr *a, socklen_t *alen)
@@ -450,7 +450,7 @@ EXPORT int connect(int fd, const struct sockaddr *a, socklen_t alen)
 	if (pd == NULL || kindof(pd) != FD_TCP)
 		return MARKED(REAL(connect)(fd, a, alen));
 	int r = waitconnect(pd, a, alen);
-	return (int)ret_errno(r);
+	return (int)ret_point(r);
 }
 
 EXPORT int listen(int fd, int backlog)

@@ -215,7 +215,7 @@ EXPORT ssize_t splice(int in, off64_t *offin, int out, off64_t *offout, size_t n
 	}
 	if (kernel)
 		return MARKEDWRITE(REAL(splice)(in, offin, out, offout, n, flags));
-	return ret_errno(move(&m, n));
+	return ret_point(move(&m, n));
 }
 
 EXPORT ssize_t tee(int in, int out, size_t n, unsigned flags)
@@ -230,7 +230,7 @@ EXPORT ssize_t tee(int in, int out, size_t n, unsigned flags)
 	}
 	if (kernel)
 		return MARKEDWRITE(REAL(tee)(in, out, n, flags));
-	return ret_errno(move(&m, n));
+	return ret_point(move(&m, n));
 }
 
 /* Into a pipe, or out of one, as the descriptor was opened. */
@@ -249,5 +249,5 @@ EXPORT ssize_t vmsplice(int fd, const struct iovec *iov, size_t cnt, unsigned fl
 	}
 	if (kernel || (!m.waitin && !m.waitout))
 		return MARKEDWRITE(REAL(vmsplice)(fd, iov, cnt, flags));
-	return ret_errno(move(&m, cnt));
+	return ret_point(move(&m, cnt));
 }
