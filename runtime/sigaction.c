@@ -76,7 +76,7 @@ static void install(int s)
 		ka.sa_handler = SIG_DFL;
 	} else {
 		if (a->fn == DFL)
-			ka.sa_flags = SA_RESTART;
+			ka.sa_flags = SA_RESTART | (tell ? SA_ONSTACK : 0);
 		ka.sa_flags |= SA_SIGINFO;
 		ka.sa_sigaction = sigtramp;
 		*(uint64_t *)&ka.sa_mask = ALLSIGS;

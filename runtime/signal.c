@@ -63,6 +63,12 @@ static bool synchronous(int s, const siginfo_t *info)
 	return (s == SIGPIPE || s == SIGXFSZ) && info->si_code == SI_USER && info->si_pid == SC0(SYS_getpid);
 }
 
+/* Will what raised it do so again once the handler returns? A breakpoint or a filter's trap is over. */
+static bool recurs(int s)
+{
+	return (SIGBIT(s) & FAULTS) && s != SIGTRAP && s != SIGSYS;
+}
+
 /* One handler, on gp, in the frame of uc. All signals are blocked before and after. */
 static void runhandler(struct g *gp, siginfo_t *info, ucontext_t *uc)
 {
@@ -76,7 +82,7 @@ static void runhandler(struct g *gp, siginfo_t *info, ucontext_t *uc)
 		return;
 	if (a.fn == DFL) {
 		sigtraceback(s, info, uc);
-		if (debug.traceback && synchronous(s, info) && (SIGBIT(s) & FAULTS))
+		if (debug.traceback && synchronous(s, info) && recurs(s))
 			sigharden(s); /* once more, by default: the core is that of the fault, as without us */
 		else
 			sigdefault(s);
@@ -253,6 +259,8 @@ static void inside(struct g *self, int s, siginfo_t *info, ucontext_t *uc, bool 
 	if (synchronous(s, info) && (SIGBIT(s) & FAULTS)) {
 		/* A fault of ours, or a bad pointer of the program's. Once more, by default: a core. */
 		sigtraceback(s, info, uc);
+		if (!recurs(s) && sigs.act[s].fn == DFL)
+			sigdefault(s);
 		sigharden(s);
 		return;
 	}

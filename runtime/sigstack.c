@@ -94,6 +94,11 @@ uintptr_t sigframe(int s, siginfo_t *info, void *ctx, uintptr_t frame)
 		return frame;
 	if (s == SIGPREEMPT)
 		return sigiskick(info) ? preemptframe(gp, uc, frame) : frame;
+	/* The stack that was interrupted may be full: its end is told of from here. */
+	if (unlikely(debug.traceback) && (SIGBIT(s) & FAULTS) && info->si_code > 0 && sigs.act[s].fn == DFL) {
+		sigtraceback(s, info, uc);
+		return frame;
+	}
 	uintptr_t sp = SIGSP(uc), top = sp - SIGREDZONE, floor = 0;
 	if (gp->sigalt.ss_sp != NULL && !sigonalt(gp, sp)) {
 		floor = (uintptr_t)gp->sigalt.ss_sp;

@@ -6,8 +6,9 @@
  *
  * With "deadlock": a main that joins two threads which wait for each other's mutex, and nothing
  * else. With "sem": main waits for a semaphore that nobody posts; with "sem-handler": that a signal
- * handler would post. With "segv", "abort", "quit": dies; "many": with 500 threads; "busy": beside one that computes; "broken":
- * by closing the runtime's own descriptors behind its back. "rest": reads where nothing comes.
+ * handler would post. With "segv", "abort", "quit", "trap" (a breakpoint), "overflow" (of the stack):
+ * dies; "many": with 500 threads; "busy": beside one that computes; "broken": by closing the
+ * runtime's own descriptors behind its back. "rest": reads where nothing comes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -229,11 +230,27 @@ static void breaks(void)
 	exit(8);
 }
 
+static __attribute__((noinline)) int overflows(int n)
+{
+	volatile char frame[1000];
+
+	frame[n % 1000] = (char)n;
+	if (n < 0)
+		return n;
+	return overflows(n + 1) + frame[n % 1000];
+}
+
 static void *dies(void *how)
 {
 	usleep(300000); /* the others are where they stand by then */
 	if (strcmp(how, "broken") == 0)
 		breaks();
+	if (strcmp(how, "trap") == 0) {
+		__asm__ volatile("int3");
+		exit(9);
+	}
+	if (strcmp(how, "overflow") == 0)
+		sum = (unsigned long)overflows(0);
 	if (strcmp(how, "quit") == 0)
 		raise(SIGQUIT);
 	else if (strcmp(how, "segv") != 0)
