@@ -152,6 +152,18 @@ int gogetaffinity(struct g *gp, size_t size, void *set); /* bytes written, or -e
 /* Policy and priority (policy.c). 0 or -errno, -ESRCH: it has ended. policy < 0: as it is (parks) */
 int gosetsched(struct g *gp, int policy, int prio);
 int gogetsched(struct g *gp, int *policy, int *prio);
+/*
+ * Some thread has had a real-time policy or priority which the others have not, or is about to get one: from now on priorities
+ * matter where threads wait for each other. gosetpriority: it is to be that one; nothing if the kernel would not allow it. any
+ * thread
+ */
+extern _Atomic bool runtime_priorities __attribute__((visibility("hidden")));
+static inline bool gopriorities(void)
+{
+	return atomic_load_explicit(&runtime_priorities, memory_order_relaxed);
+}
+void gosetpriorities(void);
+void gosetpriority(int policy, int prio);
 int goown(struct g *gp); /* another G gets a kernel thread of its own: that one's id, or -errno */
 
 /* ---- waiting on an address (sema.c): a futex whose waiters are Gs, or foreign threads --------- */

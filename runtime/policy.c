@@ -59,6 +59,30 @@ static int valid(int policy, int prio)
 	return err;
 }
 
+_Atomic bool runtime_priorities;
+
+void gosetpriorities(void)
+{
+	if (!gopriorities())
+		atomic_store(&runtime_priorities, true);
+}
+
+/* Niceness and the other policies are nothing that the kernel would lend. */
+void gosetpriority(int policy, int prio)
+{
+	bool ours = getg() != NULL;
+
+	if (gopriorities() || (timesharing(policy) && timesharing(sched.policy)) ||
+	    (policy == sched.policy && prio == sched.prio))
+		return;
+	if (ours)
+		exitforeign(); /* no other M in between */
+	if (valid(policy, prio) == 0)
+		gosetpriorities();
+	if (ours)
+		enterforeign();
+}
+
 static int setown(int policy, int prio)
 {
 	struct g *gp = getg();
@@ -68,6 +92,7 @@ static int setown(int policy, int prio)
 	if (!gp->owns && get(0, &p, &q) == 0 && p == policy && q == prio)
 		return 0; /* as it is */
 	bool new = ownthread();
+	gosetpriority(policy, prio);
 	int err = set(0, policy, prio);
 	if (err != 0 && new)
 		disownthread();
@@ -90,6 +115,7 @@ int gosetsched(struct g *gp, int policy, int prio)
 		return setown(policy, prio);
 	if (self != NULL)
 		exitforeign();
+	gosetpriority(policy, prio);
 	lock(&wishlock);
 	if ((tid = golockedtid(gp)) != 0) {
 		err = set(tid, policy, prio);

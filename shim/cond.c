@@ -102,7 +102,7 @@ static bool real(const pthread_cond_t *c, const pthread_mutex_t *mutex)
 {
 	int kind = ((const struct pmutex *)mutex)->kind;
 
-	return unlikely(shared(c)) && !mutexours(kind) && !mutexrobust(kind);
+	return unlikely(shared(c)) && !mutexours(kind) && !mutexpi(kind) && !mutexrobust(kind);
 }
 
 EXPORT int pthread_cond_wait(pthread_cond_t *c, pthread_mutex_t *mutex)

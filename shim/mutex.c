@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * mutex.c: pthread_mutex_*: normal, recursive, error-checking and adaptive ones of one process here;
- * robust ones in mutexrobust.c; priority-protecting and process-shared ones in mutexreal.c.
+ * robust ones in mutexrobust.c; priority-inheriting ones in mutexpi.c; priority-protecting and
+ * process-shared ones in mutexreal.c.
  *
  * m->lock: 0 free, 1 held, 2 held and somebody may be queued on &m->lock, 3 held and, besides that,
  * somebody may be queued on &m->hand (a starving waiter, below). Others than the holder only raise
@@ -198,9 +199,7 @@ COLD static int acquireslow(struct pmutex *m, clockid_t clk, const struct timesp
 	if (take == 1 && spin(m))
 		return 0;
 	if (ts != NULL) {
-		/* libc itself answers for a time before 1970, except where the kernel looks first. */
-		bool before = ts->tv_sec < 0;
-		if ((m->kind & KIND_PI) != 0 ? before || !validnsec(ts) : !before && !validnsec(ts))
+		if (ts->tv_sec >= 0 && !validnsec(ts)) /* libc itself answers for a time before 1970 */
 			return EINVAL;
 		deadline = absdeadline(clk, ts);
 	}
@@ -301,6 +300,8 @@ __attribute__((noinline)) static int lockslow(pthread_mutex_t *mutex)
 
 	if (likely(mutexours(kind)))
 		return lockkind(mutex, 1, 0, NULL);
+	if (mutexpi(kind))
+		return pilock(pmutex(mutex), 1, 0, NULL);
 	return mutexrobust(kind) ? robustlock(pmutex(mutex), 1, 0, NULL) : reallock(mutex);
 }
 
@@ -322,15 +323,15 @@ EXPORT int pthread_mutex_trylock(pthread_mutex_t *mutex)
 	struct pmutex *m = pmutex(mutex);
 
 	if (unlikely(!mutexours(m->kind)))
-		return mutexrobust(m->kind) ? robusttrylock(m) : realtrylock(mutex);
+		return mutexpi(m->kind) ? pitrylock(m) : mutexrobust(m->kind) ? robusttrylock(m) : realtrylock(mutex);
 	if ((m->kind & KIND_TYPE) == PTHREAD_MUTEX_RECURSIVE && isowner(m)) {
 		if (m->count == UINT32_MAX)
 			return EAGAIN;
 		m->count++;
 		return 0;
 	}
-	if (!tryacquire(m)) /* libc looks at the owner in this one case */
-		return m->kind == (PTHREAD_MUTEX_ERRORCHECK | KIND_PI) && isowner(m) ? EDEADLK : EBUSY;
+	if (!tryacquire(m))
+		return EBUSY;
 	if ((m->kind & KIND_TYPE) == PTHREAD_MUTEX_RECURSIVE)
 		m->count = 1;
 	own(m, 1);
@@ -344,6 +345,8 @@ EXPORT int pthread_mutex_clocklock(pthread_mutex_t *mutex, clockid_t clk, const 
 	int kind = pmutex(mutex)->kind;
 	if (likely(mutexours(kind)))
 		return lockkind(mutex, 1, clk, ts);
+	if (mutexpi(kind))
+		return pilock(pmutex(mutex), 1, clk, ts);
 	return mutexrobust(kind) ? robustlock(pmutex(mutex), 1, clk, ts)
 				 : realclocklock(mutex, clk, ts);
 }
@@ -358,9 +361,7 @@ static int unlockkind(pthread_mutex_t *mutex, uint32_t users)
 	struct pmutex *m = pmutex(mutex);
 	int type = m->kind & KIND_TYPE;
 
-	if ((type == PTHREAD_MUTEX_RECURSIVE || type == PTHREAD_MUTEX_ERRORCHECK ||
-	     (m->kind & KIND_PI) != 0) &&
-	    !isowner(m))
+	if ((type == PTHREAD_MUTEX_RECURSIVE || type == PTHREAD_MUTEX_ERRORCHECK) && !isowner(m))
 		return EPERM;
 	if (type == PTHREAD_MUTEX_RECURSIVE && --m->count != 0)
 		return 0;
@@ -374,6 +375,8 @@ __attribute__((noinline)) static int unlockslow(pthread_mutex_t *mutex)
 
 	if (likely(mutexours(kind)))
 		return unlockkind(mutex, 1);
+	if (mutexpi(kind))
+		return piunlock(pmutex(mutex), 1);
 	return mutexrobust(kind) ? robustunlock(pmutex(mutex), 1) : realunlock(mutex);
 }
 
@@ -398,11 +401,13 @@ int condmayunlock(pthread_mutex_t *mutex)
 	struct pmutex *m = pmutex(mutex);
 	int type = m->kind & KIND_TYPE;
 
+	if (mutexpi(m->kind))
+		return pimine(m) ? 0 : EPERM;
 	if (mutexrobust(m->kind))
 		return robustmine(m) ? 0 : EPERM;
 	if (!mutexours(m->kind))
 		return realmine(mutex) ? 0 : EPERM;
-	if (type != PTHREAD_MUTEX_RECURSIVE && type != PTHREAD_MUTEX_ERRORCHECK && (m->kind & KIND_PI) == 0)
+	if (type != PTHREAD_MUTEX_RECURSIVE && type != PTHREAD_MUTEX_ERRORCHECK)
 		return 0;
 	return isowner(m) ? 0 : EPERM;
 }
@@ -413,6 +418,8 @@ int condunlock(pthread_mutex_t *mutex)
 
 	if (likely(mutexours(kind)))
 		return unlockkind(mutex, 0);
+	if (mutexpi(kind))
+		return piunlock(pmutex(mutex), 0);
 	return mutexrobust(kind) ? robustunlock(pmutex(mutex), 0) : realunlock(mutex);
 }
 
@@ -429,6 +436,8 @@ int condrelock(pthread_mutex_t *mutex, bool behind)
 	}
 	if (likely(mutexours(m->kind)))
 		return lockkind(mutex, 0, 0, NULL);
+	if (mutexpi(m->kind))
+		return pilock(m, 0, 0, NULL);
 	return mutexrobust(m->kind) ? robustlock(m, 0, 0, NULL) : reallock(mutex);
 }
 

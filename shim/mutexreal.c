@@ -15,6 +15,8 @@ static bool begin(const struct pmutex *m)
 {
 	bool id = mutexhasid(m->kind);
 
+	if ((m->kind & KIND_PROTECT) != 0) /* its ceiling is a priority */
+		gosetpriorities();
 	if (id)
 		kernelid();
 	return id;
@@ -126,6 +128,8 @@ EXPORT int pthread_mutex_consistent(pthread_mutex_t *mutex)
 
 	if (mutexrobust(m->kind))
 		return robustconsistent(m);
+	if (mutexpi(m->kind))
+		return EINVAL;
 	bool id = begin(m);
 	int err = REAL(pthread_mutex_consistent)(mutex);
 	end(id);

@@ -30,6 +30,15 @@ static bool wantskernel(const pthread_attr_t *attr)
 	       (policy != SCHED_OTHER || param.sched_priority != 0);
 }
 
+static void tellpriority(const pthread_attr_t *attr)
+{
+	struct sched_param param;
+	int policy;
+
+	if (pthread_attr_getschedpolicy(attr, &policy) == 0 && pthread_attr_getschedparam(attr, &param) == 0)
+		gosetpriority(policy, param.sched_priority);
+}
+
 static void takeattr(struct newattr *na, const pthread_attr_t *attr, cpu_set_t *cpus)
 {
 	int detach = PTHREAD_CREATE_JOINABLE;
@@ -105,9 +114,12 @@ static int create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(voi
 	struct newattr na = {.guardsize = 4096};
 	cpu_set_t cpus;
 
+	bool kernels = attr != NULL && wantskernel(attr);
+	if (kernels)
+		tellpriority(attr);
 	if (ownsthread() || shim_heir)
 		return createheir(thread, attr, fn, arg);
-	if (attr != NULL && wantskernel(attr))
+	if (kernels)
 		return REAL(pthread_create)(thread, attr, fn, arg);
 	if (attr != NULL)
 		takeattr(&na, attr, &cpus);
@@ -123,8 +135,11 @@ EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 	pthread_attr_t now;
 	int err;
 
-	if (schedinit() != 0)
+	if (schedinit() != 0) {
+		if (attr != NULL && wantskernel(attr))
+			tellpriority(attr);
 		return REAL(pthread_create)(thread, attr, fn, arg);
+	}
 	syscallstart();
 	if (likely(attr != NULL || !atomic_load(&defaultset)))
 		return create(thread, attr, fn, arg);

@@ -5,6 +5,14 @@
  */
 #include "shim.h"
 #include <sched.h>
+#include <sys/single_threaded.h>
+
+/* A thread that is no G is to have these. Before there are threads, it is what all will have. */
+static void tell(int policy, const struct sched_param *param)
+{
+	if (poolstarted() || !__libc_single_threaded)
+		gosetpriority(policy, param->sched_priority);
+}
 
 EXPORT int pthread_getschedparam(pthread_t t, int *policy, struct sched_param *param)
 {
@@ -29,16 +37,26 @@ EXPORT int pthread_setschedparam(pthread_t t, int policy, const struct sched_par
 {
 	struct g *gp = gofthread(t);
 
-	if (gp == NULL)
+	if (gp == NULL) {
+		tell(policy, param);
 		return REAL(pthread_setschedparam)(t, policy, param);
+	}
 	return policy < 0 ? EINVAL : -gosetsched(gp, policy, param->sched_priority);
 }
 
 EXPORT int pthread_setschedprio(pthread_t t, int prio)
 {
 	struct g *gp = gofthread(t);
+	struct sched_param param;
+	int policy;
 
-	return gp ? -gosetsched(gp, -1, prio) : REAL(pthread_setschedprio)(t, prio);
+	if (gp != NULL)
+		return -gosetsched(gp, -1, prio);
+	if (REAL(pthread_getschedparam)(t, &policy, &param) == 0) {
+		param.sched_priority = prio;
+		tell(policy, &param);
+	}
+	return REAL(pthread_setschedprio)(t, prio);
 }
 
 static int result(int err)
@@ -53,6 +71,8 @@ EXPORT int sched_setscheduler(pid_t pid, int policy, const struct sched_param *p
 {
 	struct g *gp = taskof(pid);
 
+	if (gp == NULL && param != NULL && goodread(param, sizeof(*param)))
+		tell(policy, param);
 	if (gp == NULL || policy < 0 || param == NULL || !goodread(param, sizeof(*param)))
 		return REAL(sched_setscheduler)(gp ? 0 : pid, policy, param);
 	return result(gosetsched(gp, policy, param->sched_priority));
@@ -67,6 +87,8 @@ EXPORT int sched_setparam(pid_t pid, const struct sched_param *param)
 {
 	struct g *gp = taskof(pid);
 
+	if (gp == NULL && param != NULL && goodread(param, sizeof(*param)))
+		tell(REAL(sched_getscheduler)(pid), param);
 	if (gp == NULL || param == NULL || !goodread(param, sizeof(*param)))
 		return REAL(sched_setparam)(gp ? 0 : pid, param);
 	return result(gosetsched(gp, -1, param->sched_priority));

@@ -45,8 +45,7 @@ _Static_assert(offsetof(pthread_mutex_t, __data.__list) == offsetof(struct pmute
 /*
  * __kind: bits 0 and 1 are the type; 4 robust, 5 priority-inheriting, 6 priority-protecting, 7
  * process-shared; 8 and 9 are about lock elision, which we do not do. A destroyed mutex has all
- * bits set. A private priority-inheriting one is ours too: Gs have no priorities to inherit, and
- * the kernel would look for the owner's tid among its own threads.
+ * bits set.
  */
 enum {
 	KIND_TYPE = 3,
@@ -62,7 +61,13 @@ static inline bool mutexnormal(int kind)
 }
 static inline bool mutexours(int kind)
 {
-	return (kind & ~(KIND_TYPE | KIND_PI | KIND_ELISION)) == 0;
+	return (kind & ~(KIND_TYPE | KIND_ELISION)) == 0;
+}
+
+/* Ours or the kernel's: mutexpi.c */
+static inline bool mutexpi(int kind)
+{
+	return (kind & ~(KIND_TYPE | KIND_ELISION)) == KIND_PI;
 }
 
 /* Ours, in another way: mutexrobust.c */
@@ -84,6 +89,12 @@ int robusttrylock(struct pmutex *m);
 int robustunlock(struct pmutex *m, uint32_t users);
 int robustconsistent(struct pmutex *m);
 bool robustmine(struct pmutex *m);
+
+/* The same: mutexpi.c */
+int pilock(struct pmutex *m, uint32_t users, clockid_t clk, const struct timespec *ts);
+int pitrylock(struct pmutex *m);
+int piunlock(struct pmutex *m, uint32_t users);
+bool pimine(struct pmutex *m);
 
 /* mutexreal.c */
 int reallock(pthread_mutex_t *mutex);

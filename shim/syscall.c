@@ -267,6 +267,24 @@ struct schedattr {
 	uint32_t priority;
 };
 
+/* sched_set*(a, b, c) may give a thread a priority of its own. Of another one of ours, the wrapper by name says so. */
+static void tellpriority(long n, long a, long b, long c)
+{
+	const int *param = (const int *)(n == SYS_sched_setparam ? b : c);
+	const struct schedattr *attr = (const struct schedattr *)b;
+
+	if (n == SYS_sched_setattr && attr != NULL && goodread(attr, sizeof(*attr))) {
+		if (attr->policy == 6) /* SCHED_DEADLINE, which only this call knows */
+			gosetpriorities();
+		else
+			gosetpriority((int)attr->policy, (int)attr->priority);
+	} else if ((n == SYS_sched_setscheduler || n == SYS_sched_setparam) && param != NULL && goodread(param, sizeof(*param))) {
+		int policy = n == SYS_sched_setscheduler ? (int)b : (int)SC1(SYS_sched_getscheduler, tome(a) ? 0 : a);
+		if (policy >= 0)
+			gosetpriority(policy, *param);
+	}
+}
+
 static long othersattr(struct g *gp, struct schedattr *attr, long size, long flags)
 {
 	int policy, prio, tid = golockedtid(gp);
@@ -702,6 +720,7 @@ long gosyscall(long n, long a, long b, long c, long d, long e, long f)
 	case SYS_sched_setscheduler:
 	case SYS_sched_setparam:
 	case SYS_sched_setattr:
+		tellpriority(n, a, b, c);
 		if (schedother(n, a, b, c, d, &other))
 			return other;
 		__attribute__((fallthrough));

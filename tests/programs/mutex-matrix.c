@@ -4,6 +4,7 @@
  * pthread_mutexattr_settype(3p), pthread_mutexattr_setprotocol(3p), pthread_mutexattr_setrobust(3)
  */
 #include "t.h"
+#include <sched.h>
 
 static const char *types[] = {"normal", "recursive", "errorcheck", "adaptive"};
 static const char *protocols[] = {"", " inherit", " protect"};
@@ -118,6 +119,15 @@ static void *worker(void *arg)
 	return arg;
 }
 
+/* The same by one of real-time priority, if that is allowed. */
+static void *urgent(void *arg)
+{
+	struct sched_param p = {1};
+
+	say("real-time: %s", errname(pthread_setschedparam(pthread_self(), SCHED_FIFO, &p)));
+	return worker(arg);
+}
+
 static void *nothing(void *arg)
 {
 	return arg;
@@ -128,5 +138,6 @@ int main(void)
 	finish(start(nothing, NULL));
 	worker(NULL); /* main */
 	finish(start(worker, NULL));
+	finish(start(urgent, NULL));
 	return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Mutexes that inherit priorities, between threads which have some (SCHED_FIFO, all on one CPU):
- * they exclude and count, and time out; and with one that processes may share, who holds it is not
- * kept from going on by a thread that computes at a priority between the holder's and the waiter's.
- * pthread_mutexattr_setprotocol(3p) */
+ * they exclude and count, and time out; and who holds one is not kept from going on by a thread
+ * that computes at a priority between the holder's and the waiter's, whether processes may share it
+ * or not. pthread_mutexattr_setprotocol(3p) */
 #include "t.h"
 #include <sched.h>
 #include <semaphore.h>
@@ -107,22 +107,14 @@ static void exclude(int type, int shared)
 	OK(pthread_mutex_destroy(&m));
 }
 
-int main(void)
+/* Two threads of low and high priority and one between them. */
+static void boost(int type, int shared)
 {
 	pthread_t low, mid, high;
-	cpu_set_t all;
 
-	MUST(sched_getaffinity(0, sizeof all, &all) == 0);
-	for (int i = 0; i < CPU_SETSIZE && CPU_COUNT(&cpu) == 0; i++)
-		if (CPU_ISSET(i, &all))
-			CPU_SET(i, &cpu);
-	MUST(sem_init(&held, 0, 0) == 0 && sem_init(&go, 0, 0) == 0);
-	make(PTHREAD_MUTEX_NORMAL, PTHREAD_PROCESS_SHARED);
-	int err = begin(&low, LOW, lowest);
-	if (err != 0) {
-		say("no right to real-time policies: %s", errname(err));
-		return 0;
-	}
+	through = 0;
+	make(type, shared);
+	OK(begin(&low, LOW, lowest));
 	sem_wait(&held);
 	OK(begin(&high, HIGH, highest));
 	sem_wait(&held);
@@ -131,6 +123,34 @@ int main(void)
 	OK(pthread_join(high, NULL));
 	OK(pthread_join(low, NULL));
 	OK(pthread_mutex_destroy(&m));
+}
+
+static void *nothing(void *arg)
+{
+	return arg;
+}
+
+int main(void)
+{
+	pthread_t t;
+	cpu_set_t all;
+
+	MUST(sched_getaffinity(0, sizeof all, &all) == 0);
+	for (int i = 0; i < CPU_SETSIZE && CPU_COUNT(&cpu) == 0; i++)
+		if (CPU_ISSET(i, &all))
+			CPU_SET(i, &cpu);
+	MUST(sem_init(&held, 0, 0) == 0 && sem_init(&go, 0, 0) == 0);
+	int err = begin(&t, LOW, nothing);
+	if (err != 0) {
+		say("no right to real-time policies: %s", errname(err));
+		return 0;
+	}
+	OK(pthread_join(t, NULL));
+	for (int shared = 0; shared < 2; shared++) {
+		boost(PTHREAD_MUTEX_NORMAL, shared);
+		boost(PTHREAD_MUTEX_RECURSIVE, shared);
+		boost(PTHREAD_MUTEX_ERRORCHECK, shared);
+	}
 	for (int shared = 0; shared < 2; shared++) {
 		exclude(PTHREAD_MUTEX_NORMAL, shared);
 		exclude(PTHREAD_MUTEX_RECURSIVE, shared);
