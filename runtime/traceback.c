@@ -242,6 +242,10 @@ static void state(struct out *o, const struct g *gp, uint32_t st)
 {
 	uint64_t now = nanotime();
 
+	if (st >= nelem(gstatusnames)) {
+		outf(o, ": state %u, which there is not\n", st);
+		return;
+	}
 	outf(o, ": %s", gstatusnames[st]);
 	if ((st == Gwaiting || st == Gsyscall) && gp->waitsince != 0 && now > gp->waitsince)
 		outf(o, " %lu ms", (unsigned long)((now - gp->waitsince) / MS));
@@ -267,13 +271,14 @@ static void dumpg(struct g *gp, void *arg)
 	uint32_t st = atomic_load_explicit(&gp->status, memory_order_relaxed);
 	struct uregs u;
 
-	if (gp == d->skip || st == Gdead || st == Gidle || st >= nelem(gstatusnames) || gp->isg0)
+	if (gp == d->skip || st == Gdead || st == Gidle || gp->isg0)
 		return;
+	bool parked = st == Gwaiting || st == Grunnable || (st >= nelem(gstatusnames) && gp->m == NULL);
 	title(d->o, gp);
 	state(d->o, gp, st);
 	if (nanotime() > d->until)
 		outf(d->o, "    (too many threads to show its stack)\n");
-	else if ((st == Gwaiting || st == Grunnable) ? parkedregs(gp, &u) : (kernelregs(gp, &u) || askregs(gp, &u)))
+	else if (parked ? parkedregs(gp, &u) : (kernelregs(gp, &u) || askregs(gp, &u)))
 		frames(d->o, gp, &u, false);
 	else
 		outf(d->o, "    (on a CPU)\n");
