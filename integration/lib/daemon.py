@@ -261,9 +261,9 @@ class Daemon:
         return self.child is not None and self.child.poll() is None
 
     def kill(self):
-        """End it and what comes of it, by SIGKILL."""
+        """End it and what comes of it, and the helpers with all their processes, by SIGKILL."""
         for helper in self.helpers:
-            helper.kill()
+            os.killpg(helper.pid, signal.SIGKILL)   # a session each; not waited for, so the number is still its own
             helper.wait()
             helper.stdout.close()
         if self.child is None:
