@@ -33,7 +33,7 @@ ssize_t opwait(struct waitop *op)
 	case -ETIMEDOUT:
 		return -EAGAIN;
 	case -ERESTART:
-		return timeo != 0 ? -EINTR : 0;
+		return timeo != 0 || op->part ? -EINTR : 0;
 	default:
 		return err;
 	}
@@ -127,9 +127,9 @@ static inline ssize_t waitread(struct polldesc *pd, const struct iovec *iov, int
 /*
  * A blocking write to a stream goes on until all is written. The caller's vector is looked at only
  * after the kernel has accepted it, for it may point nowhere; what is left of a piece goes in a
- * call of its own.
+ * call of its own. begun: some of it has been written before.
  */
-static ssize_t waitwrite(struct polldesc *pd, const struct iovec *iov, int cnt)
+static ssize_t waitwrite(struct polldesc *pd, const struct iovec *iov, int cnt, bool begun)
 {
 	struct waitop op = waitop(pd, PD_WRITE);
 	bool stream = kindof(pd) == FD_PIPE || kindof(pd) == FD_TCP || kindof(pd) == FD_STREAM;
@@ -167,6 +167,7 @@ static ssize_t waitwrite(struct polldesc *pd, const struct iovec *iov, int cnt)
 			if (!pdempty(pd, PD_WRITE, edges))
 				continue;
 		}
+		op.part = begun || done > 0;
 		r = opwait(&op);
 		if (r == -EPERM)
 			r = marked(pd, iov, cnt, PD_WRITE);
@@ -180,7 +181,7 @@ static __attribute__((noinline)) ssize_t waitwriterest(struct polldesc *pd, cons
 						       size_t n, size_t done)
 {
 	struct iovec rest = {(void *)(uintptr_t)(buf + done), n - done};
-	ssize_t r = waitwrite(pd, &rest, 1);
+	ssize_t r = waitwrite(pd, &rest, 1, true);
 
 	return r < 0 && done > 0 ? (ssize_t)done : r < 0 ? r : (ssize_t)done + r;
 }
@@ -201,7 +202,7 @@ static inline ssize_t waitwrite1(struct polldesc *pd, const void *buf, size_t n)
 		if (r != -EAGAIN && r != -EOPNOTSUPP)
 			return r;
 	}
-	return waitwrite(pd, &iov, 1);
+	return waitwrite(pd, &iov, 1, false);
 }
 
 /* ---- the exported names ---------------------------------------------------------------------- */
@@ -314,7 +315,7 @@ EXPORT ssize_t writev(int fd, const struct iovec *iov, int cnt)
 	case FD_PIPE:
 	case FD_EVENT:
 	case FD_TTY:
-		return ret_point(waitwrite(pd, iov, cnt));
+		return ret_point(waitwrite(pd, iov, cnt, false));
 	case FD_FILE:
 		return ret_point(filewrite(pd, SYS_writev, iov, (size_t)cnt));
 	default:

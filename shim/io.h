@@ -47,17 +47,19 @@ struct waitop {
 	struct polldesc *pd;
 	uint32_t gen;
 	int mode;
+	bool part;	   /* some of it has been transferred: any handler ends the call, with that */
 	uint64_t deadline; /* set at the first wait from the socket's time-out */
 };
 
 static inline struct waitop waitop(struct polldesc *pd, int mode)
 {
-	return (struct waitop){pd, atomic_load_explicit(&pd->gen, memory_order_acquire), mode, 0};
+	return (struct waitop){pd, atomic_load_explicit(&pd->gen, memory_order_acquire), mode, false, 0};
 }
 
 /*
  * Waits until op may go on. 0: try again; else the call's result: -EAGAIN (the socket's time-out),
- * -EINTR (by signal(7), SA_RESTART does not hold where a time-out is set), -EBADF, -EPERM (cannot be waited for).
+ * -EINTR (by signal(7), SA_RESTART holds neither where a time-out is set nor for the rest of a transfer), -EBADF, -EPERM
+ * (cannot be waited for).
  */
 ssize_t opwait(struct waitop *op);
 /* close() of a socket with SO_LINGER; parks until the kernel would have returned. */

@@ -63,6 +63,7 @@ ssize_t sockrecv(struct polldesc *pd, void *buf, size_t n, int flags, struct soc
 				continue;
 			}
 		}
+		op.part = done > 0;
 		r = opwait(&op);
 		if (r == -EPERM) {
 			entersyscall();
@@ -74,8 +75,9 @@ ssize_t sockrecv(struct polldesc *pd, void *buf, size_t n, int flags, struct soc
 	}
 }
 
-ssize_t socksend(struct polldesc *pd, const void *buf, size_t n, int flags, const struct sockaddr *a,
-		 socklen_t alen)
+/* begun: some of what the call sends has been sent before. */
+static ssize_t sendrest(struct polldesc *pd, const void *buf, size_t n, int flags, const struct sockaddr *a,
+			socklen_t alen, bool begun)
 {
 	struct waitop op = waitop(pd, PD_WRITE);
 	bool stream = kindof(pd) != FD_DGRAM;
@@ -106,10 +108,17 @@ ssize_t socksend(struct polldesc *pd, const void *buf, size_t n, int flags, cons
 			exitsyscall();
 			return r;
 		}
+		op.part = begun || done > 0;
 		r = opwait(&op);
 		if (r != 0)
 			return done ? (ssize_t)done : r;
 	}
+}
+
+ssize_t socksend(struct polldesc *pd, const void *buf, size_t n, int flags, const struct sockaddr *a,
+		 socklen_t alen)
+{
+	return sendrest(pd, buf, n, flags, a, alen, false);
 }
 
 /* Descriptors that came in with a message are somebody else's too. */
@@ -215,7 +224,7 @@ ssize_t socksendmsg(struct polldesc *pd, const struct msghdr *m, int flags)
 			skip -= v->iov_len;
 			continue;
 		}
-		r = socksend(pd, (char *)v->iov_base + skip, v->iov_len - skip, flags, NULL, 0);
+		r = sendrest(pd, (char *)v->iov_base + skip, v->iov_len - skip, flags, NULL, 0, true);
 		if (r < 0)
 			return (ssize_t)done;
 		done += (size_t)r;

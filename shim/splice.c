@@ -79,6 +79,7 @@ static ssize_t tosocket(struct polldesc *pd, int in, off_t *off, size_t n)
 
 	for (;;) {
 		size_t most = n - done;
+		op.part = done > 0;
 		ssize_t r = untilready(&op, &most);
 		if (r == 0)
 			r = RAW(SC4(SYS_sendfile, pd->fd, in, off, most));
@@ -152,6 +153,7 @@ static ssize_t move(struct move *m, size_t n)
 		/* What the pipe holds is all that a blocking call would take. */
 		if (done > 0 && m->waitin && !readynow(m->in.pd->fd, POLLIN))
 			return (ssize_t)done;
+		m->in.part = m->out.part = done > 0;
 		if (askin)
 			r = untilready(&m->in, &(size_t){1});
 		if (r == 0 && askout)
