@@ -520,6 +520,8 @@ bool poolstarted(void);
 void fdchanged(int fd);
 /* fd is one of the runtime's own, which the program must not close. */
 bool fdours(int fd);
+/* Is there no number left for another descriptor? */
+bool fdnone(void);
 /* The lowest of them that is >= fd; -1 if there is none. */
 int fdoursnext(int fd);
 /* All of [lo, hi] but ours are about to be closed. */

@@ -137,6 +137,12 @@ int fdoursnext(int fd)
 	return next;
 }
 
+/* accept() of what is no socket looks for a free number, and goes no further. */
+bool fdnone(void)
+{
+	return SC4(SYS_accept4, breakfd, NULL, NULL, 0) == -EMFILE;
+}
+
 /* In the child of a fork: the epoll set is the parent's; all that is known of descriptors is void. */
 void netpollfork(void)
 {

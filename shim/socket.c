@@ -375,7 +375,7 @@ static int waitaccept(struct polldesc *pd, struct sockaddr *a, socklen_t *alen, 
 {
 	struct waitop op = waitop(pd, PD_READ);
 
-	for (;;) {
+	for (bool first = true;; first = false) {
 		if (pdtry(pd, PD_READ) && readynow(pd->fd, POLLIN)) {
 			/* Only where another process may take the connection first. */
 			bool shared = atomic_load_explicit(&pd->shared, memory_order_relaxed);
@@ -398,6 +398,8 @@ static int waitaccept(struct polldesc *pd, struct sockaddr *a, socklen_t *alen, 
 			}
 			return (int)r;
 		}
+		if (first && fdnone()) /* the kernel looks for a number before it waits */
+			return -EMFILE;
 		ssize_t r = opwait(&op);
 		if (r != 0)
 			return (int)r;
