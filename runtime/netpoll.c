@@ -256,6 +256,7 @@ static enum fdkind sockkind(int fd)
 	return domain == AF_INET || domain == AF_INET6 ? FD_TCP : FD_STREAM;
 }
 
+/* Less than SO_RCVLOWAT says is not waited for by MSG_DONTWAIT: the kernel's wait. */
 static enum fdkind classify(int fd)
 {
 	struct stat st;
@@ -271,6 +272,8 @@ static enum fdkind classify(int fd)
 		return FD_FILE;
 	if (!S_ISSOCK(st.st_mode))
 		return FD_EVENT; /* anonymous inodes */
+	if (sockint(fd, SO_RCVLOWAT) > 1)
+		return FD_MARKED;
 	if (sockint(fd, SO_ACCEPTCONN) == 1)
 		return FD_LISTEN;
 	return sockkind(fd);
