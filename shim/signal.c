@@ -6,7 +6,8 @@
  * (sigtaken()), for any thread; masks are the runtime's for Gs, the kernel's for other threads.
  *
  * longjmp restores a mask inside libc, where no symbol is seen. So the mask in the buffer is restored by us, and libc
- * gets a copy of the buffer that has none.
+ * gets a copy of the buffer that has none. Contexts (ucontext.h) have masks, too, for which libc asks the kernel directly: the
+ * G is given the new one first, and its own again when somebody has come back to it.
  */
 #include "shim.h"
 #include <setjmp.h>
@@ -285,3 +286,40 @@ JUMP(longjmp)
 JUMP(_longjmp)
 JUMP(siglongjmp)
 JUMP(__longjmp_chk)
+
+/* ---- contexts ---------------------------------------------------------------------------------------- */
+
+EXPORT int setcontext(const ucontext_t *to)
+{
+	uint64_t mask = bits(&to->uc_sigmask);
+
+	if (getg() != NULL)
+		gosigmask(SIG_SETMASK, &mask, NULL);
+	return REAL(setcontext)(to);
+}
+
+/* The context may be gone on with in another thread, and by libc itself (uc_link), so the G's mask is set afterwards. */
+EXPORT int swapcontext(ucontext_t *from, const ucontext_t *to)
+{
+	uint64_t mask;
+	volatile uint64_t saved;
+	volatile bool left = false;
+	int r;
+
+	if (getg() == NULL)
+		return REAL(swapcontext)(from, to);
+	gosigmask(SIG_BLOCK, NULL, &mask);
+	saved = mask;
+	if (mask == bits(&to->uc_sigmask)) {
+		r = REAL(swapcontext)(from, to);
+	} else {
+		r = getcontext(from);
+		if (r == 0 && !left) {
+			left = true;
+			return setcontext(to); /* which comes back if it fails only */
+		}
+	}
+	mask = saved;
+	gosigmask(SIG_SETMASK, &mask, NULL);
+	return r;
+}
