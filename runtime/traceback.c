@@ -188,7 +188,7 @@ static bool askregs(const struct g *gp, struct uregs *u)
 		return false;
 	atomic_store(&whom, w);
 	if (sigkick(mp, SIGPREEMPT))
-		for (int i = 0; i < 100 && atomic_load(&whom) == w; i++)
+		for (int i = 0; i < 1000 && atomic_load(&whom) == w; i++)
 			SC2(SYS_nanosleep, &nap, NULL);
 	if (atomic_compare_exchange_strong(&whom, &w, 0))
 		return false;
