@@ -19,8 +19,9 @@
  * at every tick of sysmon's, for as long as it may be interrupted and has not noticed. So a point
  * that has just looked at the bit, and is about to park or to enter the kernel, is found there by a
  * later poke; no fence is needed in the points. gp->cancel: 0, 1 asked, 2 has noticed. It is 2 only
- * after a park was claimed with WakeCancel, whose wait then tells its wrapper; from there on every
- * point that the G comes to looks at the bit first. Asynchronous ones are never taken as noticed.
+ * after a park was claimed with WakeCancel, whose wait then tells its wrapper (so not one that is
+ * being prepared: it may be called off, and the claim with it); from there on every point that the
+ * G comes to looks at the bit first. Asynchronous ones are never taken as noticed.
  *
  * No wake-up is swallowed. Being woken and being cancelled are claims of the same park (park.c): a
  * waiter that learns of its cancellation was not given anything, and who gives it something a

@@ -348,6 +348,9 @@ bool sigpoke(struct g *gp)
 	if ((w & 0xf) == Parkpreparing || (w & 0xf) == Parkparked) {
 		if (s != CANCEL)
 			return gowake(gp, w >> 8, WakeSignal);
+		/* It may find that it need not wait (parkabort()), and nobody would tell it. The next poke will. */
+		if ((w & 0xf) == Parkpreparing)
+			return false;
 		/* Before: once awake it may be gone. A claim that fails is made up for by the next poke. */
 		cancelnoticed(gp);
 		if (gowake(gp, w >> 8, WakeCancel))
