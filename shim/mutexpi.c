@@ -3,56 +3,58 @@
  * mutexpi.c: priority-inheriting mutexes of one process, not robust.
  *
  * Priorities are the kernel's, so only the kernel can lend them: it must know the holder by the id
- *of a kernel thread, and all who wait must wait in its queue. That binds the holder and costs each
- *waiter a kernel thread. But as long as all threads have one priority, there is nothing to lend. So
- *the lock word has two modes, and whoever takes a free mutex chooses one:
+ * of a kernel thread, and all who wait must wait in its queue. That binds the holder and costs each
+ * waiter a kernel thread. But as long as all threads have one priority, there is nothing to lend.
+ * So the lock word has two modes, and whoever takes a free mutex chooses one:
  *
- *   0		free
- *   OURS	held in our mode: waiters queue on the word (sema.c) and park. | QUEUED: somebody
- *may be queued a tid	held in the kernel's mode: FUTEX_LOCK_PI's word. The holder is bound to that
- *kernel thread meanwhile. | FUTEX_WAITERS: somebody may be in the kernel's queue
+ *   0      free
+ *   OURS   held in our mode: waiters queue on the word (sema.c) and park.
+ *          | QUEUED: somebody may be queued
+ *   a tid  held in the kernel's mode: FUTEX_LOCK_PI's word. The holder is bound to that kernel
+ *          thread meanwhile. | FUTEX_WAITERS: somebody may be in the kernel's queue
  *
  * Our mode, until some thread gets a real-time policy or priority which the others have not
- *(gopriorities(), policy.c: said before it can run with it, and for good); from then on the
- *kernel's. In both, m->owner is the thread as in other mutexes.
+ * (gopriorities(), policy.c: said before it can run with it, and for good); from then on the
+ * kernel's. In both, m->owner is the thread as in other mutexes.
  *
  * OURS is above any thread's id, and not among the bits which the kernel uses. So a word tells its
- *mode, an unlock sees in which one the mutex was taken, and the kernel, asked to wait for such a
- *word, finds nobody (ESRCH): the caller, who asks the kernel himself, looks again. (libc's function
- *would sleep for ever.) FUTEX_WAITERS is left in the word then, and means nothing there.
+ * mode, an unlock sees in which one the mutex was taken, and the kernel, asked to wait for such a
+ * word, finds nobody (ESRCH): the caller, who asks the kernel himself, looks again. (libc's
+ * function would sleep for ever.) FUTEX_WAITERS is left in the word then, and means nothing there.
  *
  * No waiter in the wrong queue. In the kernel's: it queues somebody only if the word has the id of
- *a living thread, with FUTEX_WAITERS set. That holder's unlock is then the kernel's, which hands
- *the mutex over to one of its queue if there is one. So the word is free or ours only when nobody
- *is queued in the kernel. In ours: a waiter is queued only if the word is OURS | QUEUED, under the
- *queue's lock. That holder's unlock frees the word and then looks at the queue.
+ * a living thread, with FUTEX_WAITERS set. That holder's unlock is then the kernel's, which hands
+ * the mutex over to one of its queue if there is one. So the word is free or ours only when nobody
+ * is queued in the kernel. In ours: a waiter is queued only if the word is OURS | QUEUED, under the
+ * queue's lock. That holder's unlock frees the word and then looks at the queue.
  *
  * No lost wake-up in ours. Queue not empty => the word is OURS | QUEUED, or somebody who was woken
- *is on his way. He
+ * is on his way. He
  *   - takes the mutex in our mode, with QUEUED, so that his unlock looks at the queue again; or
  *   - finds it held in our mode, sets QUEUED, and queues again; or
  *   - wakes all others who are queued, before he takes it in the kernel's mode or waits in the
- *kernel for it. The last is what nobody else would do: unlocking in the kernel's mode does not look
- *at our queue. A waiter that was not woken (time-out, cancellation) owes nothing, as in mutex.c.
- *When a thread learns that there are priorities does not matter for any of this: a late one takes
- *the mutex in our mode once more.
+ *     kernel for it. The last is what nobody else would do: unlocking in the kernel's mode does not
+ *     look at our queue.
+ * A waiter that was not woken (time-out, cancellation) owes nothing, as in mutex.c. When a thread
+ * learns that there are priorities does not matter for any of this: a late one takes the mutex in
+ * our mode once more.
  *
  * So the one thing that is lost in the change from one mode to the other: who waits for a mutex
- *that was taken before, lends its holder nothing, and stands in line with those who were queued
- *already, once.
+ * that was taken before, lends its holder nothing, and stands in line with those who were queued
+ * already, once.
  *
  * Bounded waiting: in our mode a free mutex is for whoever runs, and is handed to a waiter older
- *than 1 ms (futexhand). In the kernel's mode the kernel hands it over, by priority.
+ * than 1 ms (futexhand). In the kernel's mode the kernel hands it over, by priority.
  *
  * As libc: a mutex whose holder has ended, or waits for itself, is waited for until the time-out,
- *or for ever. In the kernel's mode that is a nap and another look. But a holder's kernel thread may
- *end a moment after its joiner was let go, and the kernel then gives the mutex to whoever has come
- *to wait. He sees by m->owner, which an unlock clears, that nobody has unlocked it: it stays
- *locked, by nobody, in our mode.
+ * or for ever. In the kernel's mode that is a nap and another look. But a holder's kernel thread
+ * may end a moment after its joiner was let go, and the kernel then gives the mutex to whoever has
+ * come to wait. He sees by m->owner, which an unlock clears, that nobody has unlocked it: it stays
+ * locked, by nobody, in our mode.
  *
  * Rejected: libc's functions (above); the kernel's mode from the start (each waiter a kernel
- *thread, where nobody has a priority); all in the kernel's mode once the first such thread is there
- *(who waits would have to be moved, and the holder bound, from outside).
+ * thread, where nobody has a priority); all in the kernel's mode once the first such thread is
+ * there (who waits would have to be moved, and the holder bound, from outside).
  */
 #include "sync.h"
 #include <linux/futex.h>
