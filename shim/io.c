@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include "arch.h"
 
@@ -80,6 +81,19 @@ static ssize_t attempt(struct polldesc *pd, const struct iovec *iov, int cnt, in
 								    : -EAGAIN;
 }
 
+/*
+ * Is it the controlling terminal, and we are in the background? Then the kernel is to say so: by
+ * SIGTTIN, or EIO. It asks before it looks for something to read. The other end of a terminal knows
+ * the group in the foreground too, but of another session.
+ */
+static bool background(int fd)
+{
+	int session, foreground;
+
+	return SC3(SYS_ioctl, fd, TIOCGSID, &session) == 0 && session == SC1(SYS_getsid, 0) &&
+	       SC3(SYS_ioctl, fd, TIOCGPGRP, &foreground) == 0 && foreground != SC0(SYS_getpgrp);
+}
+
 /* Attempts and waits; the first attempt, if there was one, gave EAGAIN. */
 static __attribute__((noinline)) ssize_t waitreadslow(struct polldesc *pd, const struct iovec *iov,
 						      int cnt, uint32_t edges, bool tried)
@@ -101,6 +115,8 @@ static __attribute__((noinline)) ssize_t waitreadslow(struct polldesc *pd, const
 			if (!pdempty(pd, PD_READ, edges))
 				continue;
 		}
+		if (unlikely(kindof(pd) == FD_TTY && background(pd->fd)))
+			return marked(pd, iov, cnt, PD_READ);
 		ssize_t r = opwait(&op);
 		if (r == -EPERM)
 			return marked(pd, iov, cnt, PD_READ);

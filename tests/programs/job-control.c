@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A program with threads and its terminal: the window's size, what is typed to interrupt, quit,
- * stop it, all of it, until it is continued, and the hang-up, while a thread or main waits for a
- * line. termios(3), setpgid(2), waitpid(2) */
+/* A program with threads and its terminal: the window's size, what is typed to interrupt, quit and
+ * stop it, the hang-up; in the background, reading and writing there stops it, all of it, until it
+ * is continued, or fails. termios(3), setpgid(2), waitpid(2) */
 #include "t.h"
 #include <pty.h>
 #include <signal.h>
@@ -53,6 +53,12 @@ static void *reads(void *arg)
 	ssize_t n = read(0, line, sizeof line);
 
 	tells(n > 0 ? 'L' : n == -1 && errno == EIO ? 'E' : '?');
+	return arg;
+}
+
+static void *writes(void *arg)
+{
+	MUST(write(1, "x", 1) == 1);
 	return arg;
 }
 
@@ -134,10 +140,75 @@ static void foregrounds(bool in_thread)
 	MUST(waitpid(pid, NULL, 0) == pid);
 }
 
+/* In a session of its own: a job in the background, which is then put into the foreground. */
+static void shell(void)
+{
+	pid_t job = fork();
+	int st;
+
+	MUST(job >= 0);
+	if (job == 0) {
+		MUST(setpgid(0, 0) == 0);
+		threads();
+		finish(start(reads, NULL));
+		_exit(3);
+	}
+	(void)setpgid(job, job);
+	MUST(waitpid(job, &st, WUNTRACED) == job);
+	tells(WIFSTOPPED(st) && WSTOPSIG(st) == SIGTTIN ? 'T' : '?');
+	signal(SIGTTOU, SIG_IGN);
+	MUST(tcsetpgrp(0, job) == 0 && kill(-job, SIGCONT) == 0 && waitpid(job, &st, 0) == job);
+	tells(WIFEXITED(st) ? (char)('0' + WEXITSTATUS(st)) : '?');
+	_exit(0);
+}
+
+/* Likewise; the job ignores SIGTTIN, and the terminal stops whoever writes. */
+static void shell2(void)
+{
+	struct termios tm;
+	int st;
+
+	MUST(tcgetattr(0, &tm) == 0);
+	tm.c_lflag |= TOSTOP;
+	MUST(tcsetattr(0, TCSANOW, &tm) == 0);
+	pid_t job = fork();
+	MUST(job >= 0);
+	if (job == 0) {
+		MUST(setpgid(0, 0) == 0);
+		threads();
+		signal(SIGTTIN, SIG_IGN);
+		finish(start(reads, NULL));
+		finish(start(writes, NULL));
+		_exit(5);
+	}
+	(void)setpgid(job, job);
+	MUST(waitpid(job, &st, WUNTRACED) == job);
+	tells(WIFSTOPPED(st) && WSTOPSIG(st) == SIGTTOU ? 'O' : '?');
+	MUST(kill(-job, SIGKILL) == 0 && waitpid(job, &st, 0) == job);
+	_exit(0);
+}
+
+static void backgrounds(void (*fn)(void), const char *types, int say_n)
+{
+	int master;
+	pid_t pid = forkpty(&master, NULL, NULL, NULL);
+
+	MUST(pid >= 0);
+	if (pid == 0)
+		fn();
+	say("background: %c", told());
+	MUST(write(master, types, strlen(types)) == (ssize_t)strlen(types));
+	while (say_n-- > 0)
+		say("then: %c", told());
+	MUST(waitpid(pid, NULL, 0) == pid && close(master) == 0);
+}
+
 int main(void)
 {
 	MUST(pipe(up) == 0);
 	foregrounds(false);
 	foregrounds(true);
+	backgrounds(shell, "hello\n", 2);
+	backgrounds(shell2, "", 1);
 	return 0;
 }
