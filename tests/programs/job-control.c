@@ -87,6 +87,16 @@ static int foreground(bool in_thread)
 	return 0;
 }
 
+/* Who runs us may ignore some of them, nohup(1) for one, and then a leader outlives its terminal.
+ */
+static void defaults(void)
+{
+	static const int sigs[] = {SIGHUP, SIGTSTP, SIGTTIN, SIGTTOU};
+
+	for (int i = 0; i < NELEM(sigs); i++)
+		MUST(signal(sigs[i], SIG_DFL) != SIG_ERR);
+}
+
 /* A session: its leader tells when the job stops and goes on, and is killed by the hang-up. */
 static void leader(bool in_thread)
 {
@@ -116,8 +126,10 @@ static void foregrounds(bool in_thread)
 	pid_t pid = forkpty(&master, NULL, NULL, NULL);
 
 	MUST(pid >= 0);
-	if (pid == 0)
+	if (pid == 0) {
+		defaults();
 		leader(in_thread);
+	}
 	MUST(told() == 'r');
 	for (int i = 0; i < 3; i++, size.ws_row++) {
 		MUST(ioctl(master, TIOCSWINSZ, &size) == 0);
@@ -194,8 +206,10 @@ static void backgrounds(void (*fn)(void), const char *types, int say_n)
 	pid_t pid = forkpty(&master, NULL, NULL, NULL);
 
 	MUST(pid >= 0);
-	if (pid == 0)
+	if (pid == 0) {
+		defaults();
 		fn();
+	}
 	say("background: %c", told());
 	MUST(write(master, types, strlen(types)) == (ssize_t)strlen(types));
 	while (say_n-- > 0)
