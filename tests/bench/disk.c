@@ -6,18 +6,12 @@
  *
  * The files are in TMPDIR, or /var/tmp, which should be on a disk.
  */
-#include "bench.h"
-#include <dirent.h>
+#include "beside.h"
 #include <fcntl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-enum { THREADS = 32, BLOCK = 8192, BLOCKS = 16, MOST = 1 << 20 };
+enum { THREADS = 32, BLOCK = 8192, BLOCKS = 16 };
 
-static atomic_bool over, begun;
 static atomic_ulong blocks;
-static int sv[2];
-static double *us;
 static char dir[200];
 
 static void *disk(void *arg)
@@ -50,46 +44,6 @@ static void *disk(void *arg)
 	return NULL;
 }
 
-static void *pong(void *arg)
-{
-	char c;
-
-	while (read(sv[1], &c, 1) == 1)
-		sys(write(sv[1], &c, 1), "write");
-	return arg;
-}
-
-/* Round trips with a pause between them, so that they are spread over what the disk does. */
-static void *ping(void *arg)
-{
-	long n = 0;
-	char c = 'x';
-
-	while (!over && n < MOST) {
-		uint64_t t = nanotime();
-		sys(write(sv[0], &c, 1), "write");
-		if (sys(read(sv[0], &c, 1), "read") != 1)
-			die("the partner has gone");
-		if (begun)
-			us[n++] = (double)(nanotime() - t) / 1000;
-		usleep(200);
-	}
-	shutdown(sv[0], SHUT_WR);
-	*(long *)arg = n;
-	return NULL;
-}
-
-static long kernelthreads(void)
-{
-	DIR *d = opendir("/proc/self/task");
-	long n = -2;
-
-	while (d != NULL && readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n;
-}
-
 int main(int argc, char **argv)
 {
 	pthread_t t[THREADS], a, b;
@@ -100,7 +54,8 @@ int main(int argc, char **argv)
 		 getenv("TMPDIR") ? getenv("TMPDIR") : "/var/tmp");
 	if (mkdtemp(dir) == NULL)
 		sys(-1, dir);
-	us = malloc(MOST * sizeof *us);
+	trip = malloc(MOST * sizeof *trip);
+	pause_us = 200; /* so that the round trips are spread over what the disk does */
 	sys(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), "socketpair");
 	must(pthread_create(&a, NULL, pong, NULL), "pthread_create");
 	must(pthread_create(&b, NULL, ping, &n), "pthread_create");
@@ -125,10 +80,10 @@ int main(int argc, char **argv)
 	rmdir(dir);
 	if (n == 0)
 		die("not one round trip");
-	qsort(us, (size_t)n, sizeof *us, cmp_double);
+	qsort(trip, (size_t)n, sizeof *trip, cmp_double);
 	report("disk.blocks", (double)done / s, "blocks/s");
-	report("disk.pingpong-p50", us[n / 2], "us");
-	report("disk.pingpong-p99", us[n - 1 - n / 100], "us");
+	report("disk.pingpong-p50", trip[n / 2], "us");
+	report("disk.pingpong-p99", trip[n - 1 - n / 100], "us");
 	report("disk.kernel-threads", (double)most, "threads");
 	return 0;
 }

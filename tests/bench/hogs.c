@@ -4,21 +4,16 @@
  * threads compute without a call: how long a round trip and a nap take, how much is computed, and
  * what the slowest of the 8 comes to. What is computed is checked.
  */
-#include "bench.h"
-#include <dirent.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include "beside.h"
 
-enum { HOGS = 8, MOST = 1 << 20, STEPS = 1 << 16 };
+enum { HOGS = 8, STEPS = 1 << 16 };
 
 struct hog {
 	alignas(64) atomic_ulong steps;
 };
 
-static atomic_bool over, begun;
 static struct hog hogs[HOGS];
-static int sv[2];
-static double *trip, *nap;
+static double *nap;
 
 static void *compute(void *arg)
 {
@@ -35,33 +30,6 @@ static void *compute(void *arg)
 	return NULL;
 }
 
-static void *pong(void *arg)
-{
-	char c;
-
-	while (read(sv[1], &c, 1) == 1)
-		sys(write(sv[1], &c, 1), "write");
-	return arg;
-}
-
-static void *ping(void *arg)
-{
-	long n = 0;
-	char c = 'x';
-
-	while (!over && n < MOST) {
-		uint64_t t = nanotime();
-		sys(write(sv[0], &c, 1), "write");
-		if (sys(read(sv[0], &c, 1), "read") != 1)
-			die("the partner has gone");
-		if (begun)
-			trip[n++] = (double)(nanotime() - t) / 1000;
-	}
-	shutdown(sv[0], SHUT_WR);
-	*(long *)arg = n;
-	return NULL;
-}
-
 static void *naps(void *arg)
 {
 	long n = 0;
@@ -74,17 +42,6 @@ static void *naps(void *arg)
 	}
 	*(long *)arg = n;
 	return NULL;
-}
-
-static long kernelthreads(void)
-{
-	DIR *d = opendir("/proc/self/task");
-	long n = -2;
-
-	while (d != NULL && readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n;
 }
 
 static void figures(const char *what, double *us, long n)
