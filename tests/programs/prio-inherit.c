@@ -3,8 +3,7 @@
  * they exclude and count, and time out; and who holds one is not kept from going on by a thread
  * that computes at a priority between the holder's and the waiter's, whether processes may share it
  * or not. pthread_mutexattr_setprotocol(3p) */
-#include "t.h"
-#include <sched.h>
+#include "prio.h"
 #include <semaphore.h>
 
 enum {
@@ -30,21 +29,6 @@ static void make(int type, int shared)
 	OK(pthread_mutexattr_setpshared(&a, shared));
 	OK(pthread_mutex_init(&m, &a));
 	OK(pthread_mutexattr_destroy(&a));
-}
-
-static int begin(pthread_t *t, int prio, void *(*fn)(void *))
-{
-	struct sched_param p = {prio};
-	pthread_attr_t a;
-
-	OK(pthread_attr_init(&a));
-	OK(pthread_attr_setinheritsched(&a, PTHREAD_EXPLICIT_SCHED));
-	OK(pthread_attr_setschedpolicy(&a, SCHED_FIFO));
-	OK(pthread_attr_setschedparam(&a, &p));
-	OK(pthread_attr_setaffinity_np(&a, sizeof cpu, &cpu));
-	int err = pthread_create(t, &a, fn, NULL);
-	OK(pthread_attr_destroy(&a));
-	return err;
 }
 
 static void *counts(void *arg)
@@ -100,7 +84,7 @@ static void exclude(int type, int shared)
 	make(type, shared);
 	count = 0;
 	for (int i = 0; i < NELEM(t); i++)
-		OK(begin(&t[i], 1 + i % 3, counts));
+		OK(begin(&t[i], 1 + i % 3, &cpu, counts, NULL));
 	for (int i = 0; i < NELEM(t); i++)
 		OK(pthread_join(t[i], NULL));
 	say("type %d, shared %d: counted right: %d", type, shared, count == 6L * scaled(300));
@@ -114,11 +98,11 @@ static void boost(int type, int shared)
 
 	through = 0;
 	make(type, shared);
-	OK(begin(&low, LOW, lowest));
+	OK(begin(&low, LOW, &cpu, lowest, NULL));
 	sem_wait(&held);
-	OK(begin(&high, HIGH, highest));
+	OK(begin(&high, HIGH, &cpu, highest, NULL));
 	sem_wait(&held);
-	OK(begin(&mid, MIDDLE, middle));
+	OK(begin(&mid, MIDDLE, &cpu, middle, NULL));
 	OK(pthread_join(mid, NULL));
 	OK(pthread_join(high, NULL));
 	OK(pthread_join(low, NULL));
@@ -140,7 +124,7 @@ int main(void)
 		if (CPU_ISSET(i, &all))
 			CPU_SET(i, &cpu);
 	MUST(sem_init(&held, 0, 0) == 0 && sem_init(&go, 0, 0) == 0);
-	int err = begin(&t, LOW, nothing);
+	int err = begin(&t, LOW, &cpu, nothing, NULL);
 	if (err != 0) {
 		say("no right to real-time policies: %s", errname(err));
 		return 0;

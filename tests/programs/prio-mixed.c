@@ -4,8 +4,7 @@
  * by a holder that makes a process, or ends. Nobody is left waiting and all count right. Each kind
  * in a process of its own, for what a process does with such mutexes may depend on whether it has
  * ever had such a thread. pthread_mutexattr_setprotocol(3p), pthread_setschedparam(3) */
-#include "t.h"
-#include <sched.h>
+#include "prio.h"
 #include <sys/wait.h>
 
 enum { WORKERS = 6, PAIRS = 2, FIFO = 3 };
@@ -98,20 +97,6 @@ static void *partner(void *arg)
 	return NULL;
 }
 
-static int begin(pthread_t *t, int prio, void *(*fn)(void *), void *arg)
-{
-	struct sched_param p = {prio};
-	pthread_attr_t a;
-
-	OK(pthread_attr_init(&a));
-	OK(pthread_attr_setinheritsched(&a, PTHREAD_EXPLICIT_SCHED));
-	OK(pthread_attr_setschedpolicy(&a, SCHED_FIFO));
-	OK(pthread_attr_setschedparam(&a, &p));
-	int err = pthread_create(t, &a, fn, arg);
-	OK(pthread_attr_destroy(&a));
-	return err;
-}
-
 static void init(int robust)
 {
 	pthread_mutexattr_t a;
@@ -186,7 +171,7 @@ static void contend(int robust)
 	OK(pthread_mutex_unlock(&m));
 	MUST(err == 0 || err == EPERM || err == ESRCH); /* it may have ended */
 	MUST(err2 == 0 || err2 == EPERM || err2 == ESRCH);
-	while (nfifo < FIFO && begin(&f[nfifo], 1 + nfifo, works, NULL) == 0)
+	while (nfifo < FIFO && begin(&f[nfifo], 1 + nfifo, NULL, works, NULL) == 0)
 		nfifo++;
 	for (int i = 0; i < WORKERS; i++)
 		finish(w[i]);
