@@ -15,6 +15,11 @@ enum { PERTHREAD = 6, KINDBITS = 7 }; /* CPUCLOCK_PERTHREAD | CPUCLOCK_SCHED; wh
 
 static const clockid_t SELF = (clockid_t)(~0u << 3 | PERTHREAD); /* the calling kernel thread's, to the kernel */
 
+static int idof(clockid_t clk)
+{
+	return (int)~((unsigned)clk >> 3 | 7u << 29);
+}
+
 /* The G whose clock it is; nil: none of ours. */
 static struct g *clockof(clockid_t clk)
 {
@@ -22,7 +27,7 @@ static struct g *clockof(clockid_t clk)
 		return getg();
 	if (clk >= 0 || (clk & KINDBITS) != PERTHREAD || !poolstarted())
 		return NULL;
-	int tid = (int)~((unsigned)clk >> 3 | 7u << 29);
+	int tid = idof(clk);
 	return tid == 0 ? getg() : gofid(tid);
 }
 
@@ -119,7 +124,7 @@ int clocksleep(clockid_t clk, int flags, const struct timespec *ts, struct times
 {
 	enum { FIRST = 1000000, LAST = 16000000 };
 	struct g *gp = clk < 0 ? clockof(clk) : NULL;
-	int tid = (int)~((unsigned)clk >> 3 | 7u << 29), err;
+	int tid = idof(clk), err;
 	uint64_t pause = FIRST, left, was;
 	bool ended;
 

@@ -350,8 +350,9 @@ class Daemon:
         self.too_many = None
 
     def missing(self):
-        found = self.binary and shutil.which(self.binary, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-        return None if found or not self.binary else self.binary
+        if self.binary and not shutil.which(self.binary, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin"):
+            return self.binary
+        return None
 
     def log_files(self):
         found = set(self.dir.glob("stdout.*")) | set(self.dir.glob("stderr.*"))
