@@ -20,8 +20,8 @@
  * restartable call that it hits goes on (SA_RESTART); sysmon sends it only to what computes.
  *
  * Where the preempted go: sched.hogq, behind the global queue's others : what was woken by the network, a timer or a
- * lock runs first. So that a preempted holder of some lock is never kept waiting for long, each P runs one of
- * them every 10 ms all the same (HOGTURN).
+ * lock runs first. But each P has them have as much of its time as the others, 10 ms in a row at most (hogdue() in proc.c): a
+ * preempted holder of some lock is never kept waiting for long.
  *
  * Rejected: switching in libc too, with its locks known (its static functions are not to be told apart); the
  * frame on the M's alternate stack (it is the M's next signal's as well).

@@ -52,7 +52,7 @@ enum {
 	LOOKOUTS = 100,
 	STALE = 50000,		   /* ns: pollstale() */
 	NEXTSTREAK = 64,	   /* runnext may win that often in a row */
-	HOGTURN = 20000000,	   /* cputicks, about 10 ms: then one that was preempted runs, whoever else waits */
+	HOGTURN = 20000000,	   /* cputicks, about 10 ms: no one that was preempted waits longer for others */
 };
 
 /* ---- P ----------------------------------------------------------------------------------------- */
@@ -1093,8 +1093,32 @@ static struct g *runhog(struct p *pp)
 	lock(&sched.lock);
 	struct g *gp = hogrunqget();
 	unlock(&sched.lock);
-	pp->lasthog = cputicks();
+	if (gp == NULL)
+		return NULL;
+	pp->hogbegan = cputicks();
+	/* It will compute: others wait for sysmon's look, which may be 10 ms away where turns were short so far. */
+	if (atomic_load_explicit(&sched.sysmondelay, memory_order_relaxed) > 1000000)
+		kicksometimes(pp);
 	return gp;
+}
+
+/*
+ * Is it time for one that was preempted, whoever else waits? Those who compute and those who do not have the CPU for as long
+ * as each other, where both want it: after a turn, it is the others' for as long as that was. So no hog starves
+ * where some pair keeps waking each other, and one that is cut short for who was woken is soon back.
+ * Rejected: a fixed time from the beginning of the last turn (after a long one, the next came before those for whom
+ * it had been cut short); from its end (of 10 ms, those who compute had 1).
+ */
+static bool hogdue(struct p *pp)
+{
+	int64_t now = cputicks();
+
+	if (pp->hogbegan != 0) {
+		int64_t had = now - pp->hogbegan;
+		pp->hogbegan = 0;
+		pp->nexthog = now + (had < HOGTURN / 100 ? HOGTURN / 100 : had < HOGTURN ? had : HOGTURN);
+	}
+	return now >= pp->nexthog;
 }
 
 /* Finds a G to run; blocks until there is one. Called with a P; returns with one, maybe another. */
@@ -1136,7 +1160,7 @@ top:
 	}
 	pp->backlast = false;
 	if (unlikely(atomic_load_explicit(&sched.hogqsize, memory_order_relaxed) > 0) &&
-	    cputicks() - pp->lasthog > HOGTURN && (gp = runhog(pp)) != NULL)
+	    hogdue(pp) && (gp = runhog(pp)) != NULL)
 		return gp;
 	/* Once in a while the queues that a busy local queue would starve. */
 	if (pp->schedtick % 61 == 0) {
@@ -1197,8 +1221,10 @@ top:
 	lock(&sched.lock);
 	if (sched.runq.n + sched.backq.n + sched.hogq.n != 0) {
 		gp = globrunqget(pp, 0);
-		if (gp == NULL)
+		if (gp == NULL) {
 			gp = hogrunqget();
+			pp->hogbegan = cputicks();
+		}
 		unlock(&sched.lock);
 		return gp;
 	}

@@ -262,7 +262,8 @@ struct p {
 	bool globalfirst;	      /* one was preempted for those who wait; owner only */
 	bool backlast;		      /* the last one came from sched.backq; owner only */
 	uint32_t nextstreak;	      /* Gs in a row that came from runnext; owner only */
-	int64_t lasthog;	      /* cputicks when it last ran a G from sched.hogq; owner only */
+	int64_t hogbegan;	      /* cputicks when it began to run a G from sched.hogq; 0: it runs another; owner only */
+	int64_t nexthog;	      /* cputicks from which the next such G runs first; owner only */
 	_Atomic int64_t lastkick;     /* cputicks of the last sysmonkick(); by whoever has it, or thinks so */
 	_Atomic uint32_t backlog;     /* queued Gs that outlast a wake-up; sysmon writes, owner reads */
 	struct p *link;		      /* idle list, sched.newmq; under sched.lock */
@@ -297,6 +298,10 @@ struct p {
 	int32_t slicem;	      /* whose CPU time slicecpu is */
 	uint32_t slicetick;
 	uint64_t slicewhen, slicecpu;
+	bool longturns; /* its Gs compute */
+	uint32_t turntick;
+	uint64_t turnwhen;
+	uint64_t lookcpu, lookwhen; /* what its M's clock said, and when */
 };
 
 /* ---- tls.c, stack.c, arch/, gexit.c ----------------------------------------------------------- */

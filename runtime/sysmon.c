@@ -10,13 +10,14 @@
  *     stands still and its state is not R);
  *   - has Gs preempted that compute, or are in the runtime at each look: (2) after 1 ms if somebody who was woken waits for the P, after 10 ms for others that
  *     compute (preempt.c); the P is taken if that was asked for in vain for 10 ms more;
+ *   - on Ps whose Gs compute, has them preempted when a timer is due there: nobody else looks at these timers;
  *   - sleeps in the netpoller while all Ps compute, so that whom the network wakes runs at once;
  *   - measures how long Gs run on each P, from which maybewake() knows what backlog is worth a wake-up;
  *   - wakes an M if Gs have waited for a whole tick while a P idles: the price of not waking one
  *     at every goready (proc.c).
  *
  * Tick: 40 us while there is something to watch (250 us if no P is in a marked call, nor idle), doubling to 10 ms (500 us while a P idles and another
- * works, since only a tick can see that the idle one is wanted); asleep until kicked once all Ps have
+ * works, since only a tick can see that the idle one is wanted; 2 ms while Gs compute, and not beyond their Ps' timers); asleep until kicked once all Ps have
  * idled for a second. maybewake() and beforesyscall() kick it, at most once a ms.
  *
  * Blocks: its own kernel thread only. Takes sched.lock, pd->lock, timer locks; holds none across a sleep.
@@ -272,40 +273,101 @@ static bool allcompute(uint64_t now)
 	return true;
 }
 
-static void preemptp(struct p *pp)
+/*
+ * Do pp's Gs run for WATCH and longer, on average? Such a P has its timers looked at by us. Not told by one G that runs since the last
+ * look: where many compute, another one has begun meanwhile more often than not.
+ */
+static bool longturns(struct p *pp, uint64_t now)
+{
+	uint32_t t = atomic_load_explicit(&pp->schedtick, memory_order_relaxed);
+
+	if (now >= pp->turnwhen + WATCH) {
+		pp->longturns = (uint64_t)(t - pp->turntick) * WATCH < now - pp->turnwhen;
+		pp->turntick = t;
+		pp->turnwhen = now;
+	}
+	if (t == pp->sysmonschedtick && now >= pp->sysmonschedwhen + WATCH)
+		pp->longturns = true;
+	return pp->longturns;
+}
+
+static bool anylongturns(uint64_t now)
+{
+	bool any = false;
+
+	for (int32_t i = 0; i < gomaxprocs; i++)
+		any |= longturns(allp[i], now);
+	return any;
+}
+
+/* When pp's G, which computes, is to give way to whose timer is due there: not before it has had WATCH, or timers could take all. 0: never. */
+static uint64_t cutat(struct p *pp)
+{
+	uint64_t when = atomic_load_explicit(&pp->timer0when, memory_order_relaxed), least = pp->sysmonschedwhen + WATCH;
+
+	if (when == 0 || !pp->longturns)
+		return 0;
+	return when > least ? when : least;
+}
+
+/*
+ * Is mp's thread on a CPU, or was it a moment ago? Where CPUs are few it is our own waking up that has taken it off, each
+ * time maybe; then its clock has gone on since the last look.
+ */
+static bool computes(struct p *pp, struct m *mp, uint64_t now)
+{
+	int tid = atomic_load(&mp->procid);
+	bool on = oncpu(tid);
+	uint64_t cpu = threadcpu(tid), seen = pp->lookcpu;
+	bool recent = now < pp->lookwhen + MS;
+
+	pp->lookcpu = cpu;
+	pp->lookwhen = now;
+	/* More than that in a ms is another thread's clock. */
+	return on || (recent && cpu > seen && cpu - seen < 2 * MS);
+}
+
+static void preemptp(struct p *pp, uint64_t now)
 {
 	uint64_t st = atomic_load(&pp->status);
 	struct m *mp = mofid((int32_t)(st >> 8));
 
-	if ((st & 0xff) == Pforeign && mp != NULL && oncpu(atomic_load(&mp->procid)))
+	if ((st & 0xff) == Pforeign && mp != NULL && computes(pp, mp, now))
 		preemptone(mp);
 }
 
-/* The P whose G has run longest gives way to whom the network woke, and those whose timers are due to these. */
-static void preemptfor(bool network, uint64_t now)
+/* Gs that compute give way to those whose timers are due on their Ps. */
+static void preemptdue(uint64_t now)
+{
+	for (int32_t i = 0; i < gomaxprocs; i++) {
+		uint64_t cut = cutat(allp[i]);
+		if (cut != 0 && cut <= now)
+			preemptp(allp[i], now);
+	}
+}
+
+/* And the one that has run longest to whom the network woke. */
+static void preemptlongest(uint64_t now)
 {
 	struct p *longest = allp[0];
 
-	for (int32_t i = 0; i < gomaxprocs; i++) {
-		struct p *pp = allp[i];
-		uint64_t when = atomic_load_explicit(&pp->timer0when, memory_order_relaxed);
-		if (when != 0 && when <= now)
-			preemptp(pp);
-		if (pp->sysmonschedwhen < longest->sysmonschedwhen)
-			longest = pp;
-	}
-	if (network)
-		preemptp(longest);
+	for (int32_t i = 1; i < gomaxprocs; i++)
+		if (allp[i]->sysmonschedwhen < longest->sysmonschedwhen)
+			longest = allp[i];
+	preemptp(longest, now);
 }
 
-/* *delay, or less if a timer is due before. */
-static uint64_t untiltimer(uint64_t *delay)
+/* delay, or less if a G is to be cut short before. Who was asked already needs a moment without us, or cannot be cut short. */
+static uint64_t untilcut(uint64_t delay)
 {
-	uint64_t next = timersnext(), now = nanotime();
+	uint64_t now = nanotime(), end = now + delay;
 
-	if (next != 0 && next < now + *delay)
-		*delay = next > now ? next - now : 1;
-	return *delay;
+	for (int32_t i = 0; i < gomaxprocs; i++) {
+		uint64_t cut = cutat(allp[i]), least = now + (allp[i]->nasked < PATIENCE ? FINE : BUSY);
+		if (cut != 0 && cut < end)
+			end = cut > least ? cut : least;
+	}
+	return end - now;
 }
 
 /*
@@ -319,9 +381,7 @@ static bool pollasleep(uint64_t delay, uint64_t now)
 
 	if (!netpollany() || last == 0 || !atomic_compare_exchange_strong(&sched.lastpoll, &last, 0))
 		return false;
-	uint64_t again = timersnext(); /* after lastpoll = 0 */
-	if (again != 0 && again < now + delay)
-		delay = again > now ? again - now : 0;
+	delay = untilcut(delay); /* after lastpoll = 0 */
 	atomic_store(&sched.polluntil, now + delay);
 	struct g *list = netpoll((int64_t)delay, &n);
 	atomic_store(&sched.polluntil, 0);
@@ -335,7 +395,7 @@ static bool pollasleep(uint64_t delay, uint64_t now)
 	 */
 	wakep();
 	if (list != NULL && atomic_load(&sched.npidle) == 0)
-		preemptfor(true, now);
+		preemptlongest(now);
 	return true;
 }
 
@@ -363,7 +423,7 @@ static noreturn void sysmon(void)
 {
 	uint64_t delay = FINE;
 	int quiet = 0, rest = 0;
-	bool compute = false;
+	bool compute = false, lng = false;
 
 	SC5(SYS_prctl, PR_SET_TIMERSLACK, 1, 0, 0, 0);
 	beprompt();
@@ -379,11 +439,13 @@ static noreturn void sysmon(void)
 				 notetsleep(&sched.sysmonnote, tracens ? (int64_t)tracens : -1);
 			atomic_store(&sched.sysmonwait, 0);
 			rest = kicked ? 0 : ATREST; /* woken to print a line only: no need to watch */
-		} else if (compute && pollasleep(untiltimer(&delay), nanotime())) {
+		} else if (compute && pollasleep(delay, nanotime())) {
 			kicked = false;
 		} else {
 			if (tracens != 0 && delay > tracens)
 				delay = tracens;
+			if (lng)
+				delay = untilcut(delay);
 			atomic_store_explicit(&sched.sysmondelay, delay, memory_order_relaxed);
 			kicked = notetsleep(&sched.sysmonnote, (int64_t)delay);
 		}
@@ -402,7 +464,7 @@ static noreturn void sysmon(void)
 			if (unlikely(queued))
 				wakep();
 			rest = nagns || strays || bound || queued ? 0 : rest + 1;
-			compute = false;
+			compute = lng = false;
 			delay = nagns ? nagns : COARSE;
 			if (giveback(nanotime()) && rest >= ATREST) {
 				rest = ATREST - 1;
@@ -415,8 +477,8 @@ static noreturn void sysmon(void)
 		for (int32_t i = 0; idle > 0 && i < gomaxprocs; i++)
 			measure(allp[i], now);
 		giveback(now);
-		if (compute && idle == 0 && next != 0 && next <= now)
-			preemptfor(false, now);
+		if (lng && idle == 0)
+			preemptdue(now);
 		bool did = pollnetwork(now, idle > 0 && delay <= WATCH ? 200000 : COARSE);
 		did |= retake(now);
 		if (backlog() || (idle > 0 && next != 0 && next <= now &&
@@ -434,8 +496,9 @@ static noreturn void sysmon(void)
 			if (delay > most)
 				delay = most;
 		}
-		compute = allcompute(now);
-		if (compute && delay > 2 * MS)
+		compute = idle == 0 && allcompute(now);
+		lng = idle == 0 && anylongturns(now);
+		if (lng && delay > 2 * MS)
 			delay = 2 * MS;
 		if (unlikely(debug.forcens != 0) && delay > (uint64_t)debug.forcens)
 			delay = (uint64_t)debug.forcens;

@@ -314,3 +314,53 @@ Test(fairness, back_from_a_call_runs_soon)
 	qsort(waited, nelem(waited), sizeof(waited[0]), bylength);
 	must(waited[25] < 10, "%ld others ran in between", waited[25]);
 }
+
+/* ---- those that were preempted ------------------------------------------------------------------
+ */
+
+static char order[4];
+static _Atomic int norder;
+
+/* Longer than others may keep a preempted G waiting (HOGTURN in proc.c: 10 ms). */
+static void *computes(void *arg)
+{
+	order[atomic_fetch_add(&norder, 1)] = *(char *)arg;
+	for (int64_t end = cputicks() + 60000000; cputicks() < end;)
+		procyield(8);
+	return arg;
+}
+
+static void *woken(void *arg)
+{
+	order[atomic_fetch_add(&norder, 1)] = *(char *)arg;
+	return arg;
+}
+
+/*
+ * a and b were preempted, c is runnable. It is a's turn; however long that lasts, b's comes only after c.
+ */
+Test(fairness, preempted_wait_for_others)
+{
+	struct g *a, *b, *c;
+	bool inherit;
+
+	debug.noasync = true;
+	start(1);
+	a = go(computes, "a");
+	b = go(computes, "b");
+	c = go(woken, "c");
+	struct p *pp = exitforeign()->p;
+	for (int i = 0; i < 3; i++)
+		must(runqget(pp, &inherit) != NULL, "%d of 3 are queued", i);
+	lock(&sched.lock);
+	hogrunqput(a);
+	hogrunqput(b);
+	unlock(&sched.lock);
+	runqput(pp, c, false);
+	pp->nexthog = 0;
+	enterforeign();
+	join(c);
+	join(a);
+	join(b);
+	must(strcmp(order, "acb") == 0, "they ran as %s", order);
+}
