@@ -741,7 +741,7 @@ void asidestart(void);
 void asidefork(void);
 /*
  * sysmon: mp's thread is asleep in the kernel. False: no, or not known yet; then sysmon is kicked when it is. key: what about;
- * an answer holds for one, and for a ms.
+ * an answer holds for one, and for a ms if it is a call's number.
  */
 bool asleep(struct m *mp, uint64_t key, uint64_t now);
 /* fn(arg) by a thread with descriptors of its own. Waits for it; not under a lock. any thread of a pool */
