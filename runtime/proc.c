@@ -257,7 +257,10 @@ static bool newm(struct p *pp, bool spinning)
 		mp->spinning = spinning;
 		/* The new thread inherits a full mask: no handler may run on it before it has a G. */
 		SC4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, 8);
+		bool sysmon = sysmonusual(true); /* and it inherits nothing that is sysmon's alone */
 		tid = clone_m(mp->g0.stack.hi, mp->g0.tcb, (int *)&mp->procid, (int *)&mp->exited, mstart, mp);
+		if (sysmon)
+			sysmonusual(false);
 		SC4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8);
 		if (tid < 0) {
 			static _Atomic uint64_t said;

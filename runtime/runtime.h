@@ -716,8 +716,12 @@ void deepinit(void); /* deep.c: once, single-threaded, when all that may refuse 
 /* ---- sysmon.c ----------------------------------------------------------------------------------- */
 void sysmonstart(void);
 bool mspecial(void (*fn)(void)); /* an M that runs fn, never a G. False: no memory, or no thread */
-void beprompt(void);
 void sysmonkick(void); /* let it look again now. any thread, signal handlers too */
+
+/* ---- prompt.c ----------------------------------------------------------------------------------- */
+void beprompt(void);	     /* the calling thread runs at once when it wakes up */
+void sysmonprompt(void);     /* sysmon: so does it, and its timers are exact */
+bool sysmonusual(bool yes); /* sysmon: from now on (no longer) as other threads are. False: not sysmon, nothing done */
 
 /* ---- bound.c ------------------------------------------------------------------------------------- */
 bool atmaxm(void);	    /* no M to be had: it is in vain to ask for one. Racy */

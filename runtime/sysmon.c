@@ -399,34 +399,13 @@ static bool pollasleep(uint64_t delay, uint64_t now)
 	return true;
 }
 
-/*
- * Asks for the shortest slice there is (Linux 6.12): a thread that wakes up with less to do than the running
- * one then runs at once, and not at the next tick. Without effect before.
- */
-void beprompt(void)
-{
-	struct {
-		uint32_t size, policy;
-		uint64_t flags;
-		int32_t nice;
-		uint32_t priority;
-		uint64_t runtime, deadline, period;
-	} attr = {.size = sizeof(attr)};
-
-	if (SC4(SYS_sched_getattr, 0, &attr, sizeof(attr), 0) < 0 || attr.policy != 0 /* SCHED_OTHER */)
-		return;
-	attr.runtime = 100000;
-	SC3(SYS_sched_setattr, 0, &attr, 0);
-}
-
 static noreturn void sysmon(void)
 {
 	uint64_t delay = FINE;
 	int quiet = 0, rest = 0;
 	bool compute = false, lng = false;
 
-	SC5(SYS_prctl, PR_SET_TIMERSLACK, 1, 0, 0, 0);
-	beprompt();
+	sysmonprompt();
 	SC5(SYS_prctl, PR_SET_NAME, "gmp-sysmon", 0, 0, 0);
 	for (;;) {
 		bool kicked;
