@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
- * test_allthreads.c: a system call in every kernel thread. The timer slack is kept by thread and
- * inherited like credentials, and anybody may change it.
+ * test_allthreads.c: a system call in every kernel thread. The I/O priority is kept by thread and
+ * inherited like credentials, and anybody may change it, within its class.
  */
 #include "gs.h"
-#include <stdio.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 
-static _Atomic long slack, calls;
+enum { THREAD = 1, BESTEFFORT = 2 << 13 }; /* linux/ioprio.h */
+
+static _Atomic long prio, calls;
 static _Atomic bool quit;
 static _Atomic uint32_t word;
 
 static int libc(void *arg)
 {
 	atomic_fetch_add(&calls, 1);
-	return (int)SC5(SYS_prctl, PR_SET_TIMERSLACK, (long)arg, 0, 0, 0);
+	return (int)SC3(SYS_ioprio_set, THREAD, 0, (long)arg);
 }
 
 static int refuse(void *arg)
@@ -24,28 +24,24 @@ static int refuse(void *arg)
 	return -EPERM;
 }
 
-static int all(long ns)
+/* One of eight. */
+static long level(long n)
 {
-	return allthreads(SYS_prctl, PR_SET_TIMERSLACK, ns, 0, libc, (void *)ns);
+	return BESTEFFORT | (n & 7);
 }
 
-/* That of a thread as the kernel sees it; -1: it has ended. */
-static long slackof(int tid)
+static int all(long p)
 {
-	char path[64];
-	long ns = -1;
-
-	snprintf(path, sizeof(path), "/proc/%d/timerslack_ns", tid);
-	FILE *f = fopen(path, "r");
-	if (f == NULL)
-		return -1;
-	if (fscanf(f, "%ld", &ns) != 1)
-		ns = -1;
-	fclose(f);
-	return ns;
+	return allthreads(SYS_ioprio_set, THREAD, 0, p, libc, (void *)p);
 }
 
-/* Ms with another slack than the last call gave. */
+/* That of a thread as the kernel sees it; negative: it has ended. */
+static long prioof(int tid)
+{
+	return SC2(SYS_ioprio_get, THREAD, tid);
+}
+
+/* Ms with another priority than the last call gave. */
 static int others(void)
 {
 	int n = 0;
@@ -54,21 +50,10 @@ static int others(void)
 		int tid = atomic_load(&mp->procid);
 		if (tid == 0 || atomic_load(&mp->exited) == 0)
 			continue;
-		long ns = slackof(tid);
-		n += ns != -1 && ns != slack;
+		long p = prioof(tid);
+		n += p >= 0 && p != prio;
 	}
 	return n;
-}
-
-/* sysmon begins by choosing its own slack, 1 ns: not in the middle of the test. */
-static void settled(void)
-{
-	for (;;) {
-		for (struct m *mp = atomic_load(&sched.allms); mp != NULL; mp = mp->alllink)
-			if (slackof(atomic_load(&mp->procid)) == 1)
-				return;
-		gosleep(reldeadline(1000000));
-	}
 }
 
 /* Makes its M be in the kernel, so that others are made and ended. */
@@ -107,8 +92,8 @@ static void *endsbound(void *arg)
 static void *calls_(void *arg)
 {
 	for (int i = 0; i < 100; i++) {
-		slack = 1000 + i;
-		must(all(slack) == 0, "allthreads failed");
+		prio = level(i);
+		must(all(prio) == 0, "allthreads failed");
 		must(others() == 0, "round %d: %d Ms were not told", i, others());
 		join(go(i % 2 ? ends : endsbound, NULL));
 	}
@@ -119,7 +104,6 @@ TestAtPs(allthreads, every)
 {
 	struct g *gs[30];
 
-	settled();
 	for (int i = 0; i < 30; i++)
 		gs[i] = go(i % 2 ? blocks : parked, NULL);
 	calls_(NULL); /* on main, which stays on M 0 or does not */
@@ -133,25 +117,23 @@ TestAtPs(allthreads, every)
 static void *race(void *arg)
 {
 	for (int i = 0; i < 50; i++)
-		must(all(2000 + (long)arg) == 0, "allthreads failed");
+		must(all(level((long)arg)) == 0, "allthreads failed");
 	return arg;
 }
 
 TestAtPs(allthreads, one_by_one)
 {
-	settled();
 	ings(20, race);
 	cr_assert(atomic_load(&calls) >= 1000);
-	slack = slackof((int)SC0(SYS_gettid));
-	cr_assert(slack >= 2000 && slack < 2020);
+	prio = prioof((int)SC0(SYS_gettid));
+	cr_assert(prio >= level(0) && prio <= level(7));
 	cr_assert_eq(others(), 0);
 }
 
 TestAtPs(allthreads, refused)
 {
-	settled();
-	slack = 5000;
-	cr_assert_eq(all(slack), 0);
-	cr_assert_eq(allthreads(SYS_prctl, PR_SET_TIMERSLACK, 6000, 0, refuse, NULL), -EPERM);
+	prio = level(5);
+	cr_assert_eq(all(prio), 0);
+	cr_assert_eq(allthreads(SYS_ioprio_set, THREAD, 0, level(6), refuse, NULL), -EPERM);
 	cr_assert_eq(others(), 0);
 }
