@@ -35,6 +35,12 @@ void *libcsym(const char *name)
 	return look(RTLD_NEXT, name);
 }
 
+/* What the program itself and the libraries that it was linked with define. */
+void *programsym(const char *name)
+{
+	return look(RTLD_DEFAULT, name);
+}
+
 void *libcown(const char *name)
 {
 	static void *libc;

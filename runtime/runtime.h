@@ -332,6 +332,7 @@ void gostart(struct g *gp);	    /* first C function of a G: runs gp->fn, ends in
 bool gexitinit(void);		    /* libc's names a thread's end needs. From tlsinit() */
 void unwindmain(struct g *gp);	    /* makes main's forced unwind end in our hands. gexit.c */
 bool tlsdlinit(void);		    /* from tlsinit() */
+void *programsym(const char *name); /* the program's own, or of a library it is linked with; nil: none. libc.c */
 void *libcown(const char *name);    /* libc's own, whoever else is preloaded. libc.c */
 
 /* Offsets from a TCB to glibc's words in it, found at start; written once by tlsinit(). 0: none */
@@ -557,6 +558,7 @@ void semanotalone(void); /* sema.c: a thread is about to be made that libc does 
 void semafork(void);  /* sema.c: in the child, no waiter of the parent's is left */
 void stacklock(void); /* stack.c: around a fork */
 void stackunlock(void);
+bool hasgolang(void);	 /* golang.c: Go's own runtime is in the process */
 bool clonedshared(void); /* clone.c: some kernel thread has main's TLS */
 void clonelock(void);	 /* clone.c: around a fork */
 void cloneunlock(void);

@@ -101,6 +101,8 @@ static int start(uint64_t mask)
 	if (libcexit == NULL) { /* not again in a child, which _Fork() may have left with the loader's lock taken */
 		libcexit = (void (*)(int))libcsym("exit");
 		libcnthreads = libcown("__nptl_nthreads");
+		if (hasgolang())
+			return refuse("it is a Go program: Go has a scheduler of its own", -EBUSY);
 	}
 	if (libcexit == NULL)
 		return refuse("libc has no exit", -ENOSYS);
