@@ -17,6 +17,9 @@
  * With several busy loops all park: an M that goes from one to the next serves them for less than one M for each, which
  * would have to be woken.
  *
+ * A G that is bound waits there always, and as long as it likes: nobody else runs on its M. Parked, it would cost the
+ * netpoller's M a turn only to wake that one.
+ *
  * Nothing is lost when the set is taken out: it is put in again before anybody parks for it, and
  * epoll then tells at once if something is ready in it.
  *
@@ -63,6 +66,13 @@ static bool crowded(struct g *gp)
 	return now - atomic_load_explicit(&shared, memory_order_relaxed) < 4 * SHORT;
 }
 
+/* For a G that is not bound: a busy loop, within the bounds. */
+static bool worthwhile(struct g *gp, struct polldesc *pd)
+{
+	return gp->loophot >= HOT && gp->loopfd == pd->fd && !crowded(gp) &&
+	       atomic_load_explicit(&sched.nloops, memory_order_relaxed) < (gomaxprocs + 3) / 4;
+}
+
 static bool alone(struct polldesc *pd, uint32_t gen)
 {
 	if (unlikely((atomic_load_explicit(&pd->nwait[PD_READ], memory_order_relaxed) |
@@ -75,11 +85,11 @@ int loopwait(struct polldesc *pd, uint32_t gen, struct epoll_event *ev, int n, u
 {
 	static _Atomic bool cannot;
 	struct g *gp = getg();
-	struct timespec ts = {0, CAP};
+	bool own = gp->lockedm != NULL;
+	uint64_t most = own ? UINT64_MAX : CAP;
+	struct timespec ts;
 
-	if (gp->loophot < HOT || gp->loopfd != pd->fd || crowded(gp) ||
-	    atomic_load_explicit(&cannot, memory_order_relaxed) ||
-	    atomic_load_explicit(&sched.nloops, memory_order_relaxed) >= (gomaxprocs + 3) / 4 ||
+	if ((!own && !worthwhile(gp, pd)) || atomic_load_explicit(&cannot, memory_order_relaxed) ||
 	    atomic_load_explicit(&sched.nblocking, memory_order_relaxed) >=
 		debug.maxm - 1 - gomaxprocs || /* gomayblock() */
 	    !alone(pd, gen))
@@ -88,14 +98,17 @@ int loopwait(struct polldesc *pd, uint32_t gen, struct epoll_event *ev, int n, u
 		uint64_t now = nanotime();
 		if (now >= deadline)
 			return 0;
-		if (deadline - now < CAP)
-			ts.tv_nsec = (long)(deadline - now);
+		if (deadline - now < most)
+			most = deadline - now;
 	}
-	if (!entersyscallidle())
+	ts = (struct timespec){(time_t)(most / 1000000000u), (long)(most % 1000000000u)};
+	if (own)
+		entersyscallblock();
+	else if (!entersyscallidle())
 		return 0;
 	int64_t begin = cputicks();
 	gopoint(true);
-	long r = SC6(SYS_epoll_pwait2, pd->fd, ev, n, &ts, NULL, 8);
+	long r = SC6(SYS_epoll_pwait2, pd->fd, ev, n, most == UINT64_MAX ? NULL : &ts, NULL, 8);
 	gopoint(false);
 	exitsyscall();
 	gp = getg();

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #define LOOPS 4
 
@@ -29,6 +30,17 @@ static void add(int ep, int fd)
 	MUST(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev) == 0);
 }
 
+/* With a timer on its CPU clock a thread is bound to its kernel thread, as event loops with a watchdog are. */
+static void own_thread(void)
+{
+#ifdef BOUND
+	struct sigevent none = {.sigev_notify = SIGEV_NONE};
+	timer_t timer;
+
+	MUST(timer_create(CLOCK_THREAD_CPUTIME_ID, &none, &timer) == 0);
+#endif
+}
+
 /* Answers each byte; 'q' ends it. */
 static void *serves(void *arg)
 {
@@ -36,6 +48,7 @@ static void *serves(void *arg)
 	struct epoll_event ev[4];
 	char c;
 
+	own_thread();
 	for (;;) {
 		int n = epoll_wait(l->ep, ev, 4, -1);
 		if (n < 0) {
@@ -116,6 +129,7 @@ static void *times_out(void *arg)
 	struct timespec ts = {0, 700000};
 	char c;
 
+	own_thread();
 	for (int round = 0; round < 3; round++) {
 		for (int i = 0; i < 50; i++) {
 			MUST(epoll_wait(l->ep, &ev, 1, 10000) == 1);
