@@ -30,8 +30,6 @@
 
 enum { COPIED = 64, UNSHARE = 2 /* CLOSE_RANGE_UNSHARE */, MQUEUE = 0x19800202 /* a file system's f_type */, FRESH = 1000000 };
 
-#define CLOCKKEY ((uint64_t)1 << 63) /* asleep()'s key is the thread's clock (sysmon.c); else a call's number */
-
 static struct {
 	note wake, begun;
 	_Atomic bool usable;
@@ -139,7 +137,7 @@ bool asleep(struct m *mp, uint64_t key, uint64_t now)
 	 * number nobody knows that, so such an answer is worth a moment only. For the clock there must be no such limit: the kick
 	 * does not wake sysmon in the netpoller, so with all Ps stuck, each answer came too late and was asked for again, for ever.
 	 */
-	if (mp->askedkey == key && ((key & CLOCKKEY) || now < mp->askedwhen + FRESH)) {
+	if (mp->askedkey == key && ((key & STILL) || now < mp->askedwhen + FRESH)) {
 		if ((uint32_t)(ans >> 8) != atomic_load_explicit(&mp->asked, memory_order_relaxed))
 			return false; /* it is on its way */
 		if ((ans & 0xff) != 'R')

@@ -746,9 +746,10 @@ void strayfork(void);
 void asidestart(void);
 void asidefork(void);
 /*
- * sysmon: mp's thread is asleep in the kernel. False: no, or not known yet; then sysmon is kicked when it is. key: what about;
- * an answer holds for one, and for a ms if it is a call's number.
+ * sysmon: mp's thread is asleep in the kernel. False: no, or not known yet; then sysmon is kicked when it is. key: what about, a
+ * call's number, or STILL and how far the thread's clock has come; an answer holds for one, and for a ms if it is a call's number.
  */
+#define STILL ((uint64_t)1 << 63)
 bool asleep(struct m *mp, uint64_t key, uint64_t now);
 /* fn(arg) by a thread with descriptors of its own. Waits for it; not under a lock. any thread of a pool */
 void aside(void (*fn)(void *), void *arg);

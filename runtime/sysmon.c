@@ -28,9 +28,6 @@
 
 enum { MS = 1000000, FINE = 40000, BUSY = 250000, COARSE = 10 * MS, LAZY = 500 * MS, URGENT = MS, PATIENCE = 20, WATCH = 500000, QUIET = 8, ATREST = 100, WORTH = 80000 };
 
-/* What asleep() is asked about: a call's number, or how far the thread's clock has come. */
-#define STILL ((uint64_t)1 << 63)
-
 static uint32_t seentick[1024]; /* per P: schedtick + runqhead at the last tick */
 static bool seenwork[1024];
 
