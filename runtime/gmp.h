@@ -200,11 +200,17 @@ int futexwait(_Atomic uint32_t *addr, uint32_t expect, uint64_t deadline, unsign
 int futexwaitunlock(const void *addr, _Atomic uint32_t *count, void (*unlock)(void *), void *arg,
 		    uint64_t deadline, unsigned flags);
 /*
- * As futexwaitunlock, for futexbroadcast(), which may have the caller wait for `to` in its place. 1: it is to lock `to`
- * as one behind whom others may be queued there.
+ * As futexwaitunlock, for futexsignal() and futexbroadcast(), which may have the caller wait for `to` in its place. 1: it is to lock
+ * `to` as one behind whom others may be queued there. A handler does not end the wait. While it runs the caller is counted,
+ * and not queued.
  */
 int futexcondwait(const void *addr, _Atomic uint32_t *count, const void *to, void (*unlock)(void *), void *arg,
 		  uint64_t deadline, unsigned flags);
+/*
+ * Wakes the oldest waiter and returns 1; if there is none, 0: those whose handlers are running return then, and *count (if not nil)
+ * is 0. Any thread; async-signal-safe as futexwake(), which is not for waiters of futexcondwait().
+ */
+int futexsignal(const void *addr, _Atomic uint32_t *count);
 /*
  * Wakes all waiters; of those of futexcondwait() with a `to` only one, if held(to) says that it is free, and the others
  * are queued there. held() must else make sure that the holder will wake those queued there. It runs in the runtime, under

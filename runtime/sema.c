@@ -31,6 +31,18 @@
  * woken before. *to is there to be looked at: those in addr's queue need it
  * next, and cannot leave while we hold the queue's lock, not even if their time is up.
  *
+ * A signal handler in a wait for a condition (futexcondwait) runs with the waiter off its queue: it may wait, wake, fork, not return
+ * at all, and the record is on its stack. Then the waiter is back in its place, unless it may have missed a wake-up. Who
+ * wakes such waiters (futexsignal, futexbroadcast) and does not find as many as it should notes that in the bucket, under its lock
+ * (missed). The waiter reads the note when it leaves the queue, and again when it comes back, under that lock: if it is the
+ * same, no waker has looked in vain, and the waiter is queued for those to come; else it returns as woken. So a
+ * wake-up comes to another waiter or ends this wait. A waker that finds it still queued, but already claimed by the
+ * signal, takes it off and looks further: to the waiter that is as a note (dequeue() is false). Notes of other
+ * addresses in the bucket end a wait in vain, which callers allow. The object's count goes on counting one who is away, or nobody would
+ * look for it; it is touched on the way back only if no wake-up was missed, for else the object may be gone. So the count may be too
+ * high, and who finds it so with nobody queued sets it right. A handler that never returns leaves no more behind than that.
+ * Rejected: leaving the record in the queue (one whose handler jumps out swallows a wake-up from memory that is no record any more).
+ *
  * Waking all means those who wait now: later ones, or the same again, have a higher number (seq).
  *
  * Blocks: futexwait parks the G (blocks a foreign thread's M). futexwake blocks nobody. Lock rank: bucket
@@ -57,12 +69,15 @@ struct waiter {
 	uint64_t since;	 /* nanotime when the wait began as the caller counts it; 0: just now */
 	uint64_t seq;	 /* its place in the order in which its bucket's waiters came */
 	const void *to;	 /* futexbroadcast() may move it there */
+	bool comesback;	 /* after a handler, if nobody woke it: futexcondwait() */
+	uint64_t missed; /* the bucket's, when it left to run one */
 };
 
 struct bucket {
 	_Alignas(CACHELINE) mutex lock; /* lockshort */
 	struct waiter *addrs;
-	uint64_t seq; /* that of the last to come */
+	uint64_t seq;	 /* that of the last to come */
+	uint64_t missed; /* how often a waker of conditions found too few */
 };
 
 static struct bucket table[1024];
@@ -140,6 +155,27 @@ static void enqueue(struct bucket *b, struct waiter *w)
 	b->addrs = w;
 }
 
+/* Back to its place, before the first that came after it. It is counted. */
+static void enqueueback(struct bucket *b, struct waiter *w)
+{
+	struct waiter **pw = findaddr(b, addrof(w)), *first = *pw, *prev = first;
+
+	w->queued = true;
+	if (first == NULL || first->seq > w->seq) {
+		w->next = first;
+		w->tail = first != NULL ? first->tail : w;
+		w->nextaddr = first != NULL ? first->nextaddr : NULL;
+		*pw = w;
+		return;
+	}
+	while (prev->next != NULL && prev->next->seq < w->seq)
+		prev = prev->next;
+	w->next = prev->next;
+	prev->next = w;
+	if (w->next == NULL)
+		first->tail = w;
+}
+
 /* Unlinks w, whose predecessor in its queue is prev (nil: w is the first). */
 static void unqueue(struct bucket *b, struct waiter *w, struct waiter *prev)
 {
@@ -165,10 +201,14 @@ static void unqueue(struct bucket *b, struct waiter *w, struct waiter *prev)
 
 /* ---- waiting ----------------------------------------------------------------------------------- */
 
-/* A waiter that was not woken by futexwake takes itself off. */
-static void dequeue(struct waiter *w)
+/*
+ * A waiter that was not woken by futexwake takes itself off. away: it comes back, and stays counted. False: somebody has taken it
+ * off, or moved it.
+ */
+static bool dequeue(struct waiter *w, bool away)
 {
 	struct bucket *b;
+	bool was;
 
 	for (;;) {
 		uintptr_t addr = addrof(w);
@@ -178,15 +218,39 @@ static void dequeue(struct waiter *w)
 			break;
 		unlockshort(&b->lock); /* requeued meanwhile */
 	}
+	was = w->queued && w->result == 0;
 	if (w->queued) {
 		struct waiter *prev = NULL, *x = *findaddr(b, addrof(w));
 		while (x != w) {
 			prev = x;
 			x = x->next;
 		}
+		_Atomic uint32_t *count = w->count;
+		if (away && was)
+			w->count = NULL; /* never less meanwhile: it is read without the lock */
 		unqueue(b, w, prev);
+		w->count = count;
 	}
+	w->missed = b->missed;
 	unlockshort(&b->lock);
+	return was;
+}
+
+/* Lock held. One that was away is queued again (true), or *err is its result: 0 woken, -EINTR it is to end. */
+static bool comeback(struct bucket *b, struct waiter *w, bool ends, int *err)
+{
+	if (b->missed != w->missed) {
+		*err = 0;
+		return false;
+	}
+	if (ends) {
+		if (w->count != NULL)
+			atomic_fetch_sub_explicit(w->count, 1, memory_order_relaxed);
+		*err = -EINTR;
+		return false;
+	}
+	enqueueback(b, w);
+	return true;
 }
 
 /* The calling kernel thread's record, while it is queued. Its own, handlers included. */
@@ -222,7 +286,7 @@ static int threadsleep(struct waiter *w, uint64_t deadline, unsigned flags, stru
 	if (err != 0) {
 		uint64_t all = ALLSIGS, old;
 		SC4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, 8);
-		dequeue(w);
+		dequeue(w, false);
 		SC4(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, 8);
 		/* Unlinked by a waker that got ahead of us: then we were woken. */
 		if (atomic_load_explicit(&w->word, memory_order_acquire) & THREADWOKEN)
@@ -240,6 +304,7 @@ static int sleepon(struct waiter *w, _Atomic uint32_t *check, uint32_t expect, v
 	struct bucket *b = bucketof(addr);
 	struct g *gp = (flags & FUTEX_THREAD) ? NULL : getg();
 	uint64_t allsigs = ALLSIGS, oldsigs;
+	bool away = false, ends = false;
 	int err;
 
 	if (unlikely(gp == NULL && alone())) {
@@ -274,9 +339,18 @@ again:
 		}
 		return -EAGAIN;
 	}
-	enqueue(b, w);
+	if (unlikely(away)) {
+		if (!comeback(b, w, ends, &err)) {
+			unlockshort(&b->lock);
+			parkabort(gp);
+			enterforeign();
+			return err;
+		}
+	} else {
+		enqueue(b, w);
+	}
 	unlockshort(&b->lock);
-	if (unlockfn != NULL)
+	if (unlockfn != NULL && !away)
 		unlockfn(arg);
 	if (gp == NULL) {
 		struct waiter *outer = sleeping;
@@ -292,16 +366,19 @@ again:
 		enterforeign();
 		return w->result;
 	}
-	dequeue(w);
+	away = dequeue(w, w->comesback && r == WakeSignal) && w->comesback && r == WakeSignal;
 	err = r != WakeTimeout ? -EINTR : w->result != 0 ? w->result : -ETIMEDOUT;
 	int ran = enterforeign(); /* runs the handlers */
-	bool ends = r == WakeCancel ? !(flags & FUTEX_NOCANCEL) || goasync()
+	ends = r == WakeCancel ? !(flags & FUTEX_NOCANCEL) || goasync()
 				    : ran == EINTR ? (flags & (FUTEX_INTR | FUTEX_INTRANY)) != 0
 						   : ran != 0 && (flags & FUTEX_INTRANY);
 	if (r != WakeTimeout && !ends) {
 		/* A wait that signals do not end: back to the queue, unless what we wait for has come. */
-		if (unlockfn != NULL)
-			return w->result; /* POSIX lets a condition wait return after a handler */
+		if (unlockfn != NULL && !away)
+			return w->result;
+		ends = (flags & FUTEX_POINT) && gocancelled() && cancelacts(gettls()); /* a wait of the handler's may have been told */
+		if (ends && !away)
+			return -EINTR;
 		exitforeign();
 		goto again;
 	}
@@ -319,6 +396,7 @@ static inline void waiterinit(struct waiter *w, const void *addr, uint32_t bits,
 	w->want = 0;
 	w->since = 0;
 	w->to = NULL;
+	w->comesback = false;
 }
 
 int futexwait(_Atomic uint32_t *addr, uint32_t expect, uint64_t deadline, unsigned flags)
@@ -365,6 +443,7 @@ int futexcondwait(const void *addr, _Atomic uint32_t *count, const void *to, voi
 
 	waiterinit(&w, addr, ~0u, count);
 	w.to = to;
+	w.comesback = true;
 	return sleepon(&w, NULL, 0, unlockfn, arg, deadline, flags);
 }
 
@@ -481,6 +560,30 @@ int futexwakebits(const void *addr, int n, uint32_t bits)
 		unlockshort(&b->lock);
 		wakeall(&list);
 	}
+	leave(&saved);
+	return woken;
+}
+
+int futexsignal(const void *addr, _Atomic uint32_t *count)
+{
+	struct bucket *b = bucketof((uintptr_t)addr);
+	struct woken list;
+	uint64_t saved;
+
+	if (unlikely(getg() == NULL && alone()))
+		return futexwake(addr, 1);
+	list.nready = list.nasleep = 0;
+	enter(&saved);
+	lockshort(&b->lock);
+	bool woken = takefirst(b, addr, &list);
+	if (!woken) {
+		b->missed++;
+		/* Nobody is queued, and we have woken nobody who could free it. */
+		if (count != NULL)
+			atomic_store_explicit(count, 0, memory_order_relaxed);
+	}
+	unlockshort(&b->lock);
+	wakeall(&list);
 	leave(&saved);
 	return woken;
 }
@@ -683,6 +786,7 @@ void futexbroadcast(const void *addr, bool (*held)(void *))
 		w = *findaddr(b, (uintptr_t)addr);
 		bool done = w == NULL || w->seq > last;
 		void *to = done ? NULL : (void *)(uintptr_t)w->to;
+		b->missed += done; /* for those who are away */
 		unlockshort(&b->lock);
 		if (done)
 			break;
@@ -701,5 +805,5 @@ void futexbroadcast(const void *addr, bool (*held)(void *))
 void semafork(void)
 {
 	for (size_t i = 0; i < nelem(table); i++)
-		table[i] = (struct bucket){0};
+		table[i] = (struct bucket){.seq = table[i].seq, .missed = table[i].missed}; /* a handler forked, perhaps */
 }

@@ -19,9 +19,9 @@
  * woken by the unlock before it. Who comes back from there, or was the one woken, locks the mutex
  * as after a wait for it, so that its own unlock looks at the queue again. See sema.c.
  *
- * A waiter that was cancelled, timed out or interrupted was not taken off by a signal (futexwake
+ * A waiter that was cancelled or timed out was not taken off by a signal (futexsignal
  * skips it and takes the next), so none is swallowed; the cancellation acts after the mutex is ours
- * again. A woken waiter does not touch the object: it may be destroyed as soon as everybody has
+ * again. After a handler the wait goes on, unless it was signalled meanwhile. A woken waiter does not touch the object: it may be destroyed as soon as everybody has
  * been woken.
  *
  * Process-shared ones go to the real functions, which need a mutex that they understand. One with a
@@ -131,9 +131,9 @@ EXPORT int pthread_cond_signal(pthread_cond_t *c)
 	struct cond *cv = (struct cond *)c;
 
 	if (unlikely(shared(c)))
-		return futexwake(cv, 1) > 0 ? 0 : REAL(pthread_cond_signal)(c);
+		return futexsignal(cv, NULL) > 0 ? 0 : REAL(pthread_cond_signal)(c);
 	if (atomic_load_explicit(&cv->nwait, memory_order_relaxed) != 0)
-		futexwake(cv, 1);
+		futexsignal(cv, &cv->nwait);
 	return 0;
 }
 

@@ -342,3 +342,175 @@ TestAtPs(broadcast, ends)
 	for (int i = 0; i < 200; i++)
 		join(gs[i]);
 }
+
+/* ---- a handler in the middle of a wait for a condition --------------------------------------- */
+
+/* As a kernel thread's, which may be woken though it does not sleep. */
+static void queue(struct waiter *w)
+{
+	waiterinit(w, &cond, ~0u, &nwait);
+	w->gp = NULL;
+	w->comesback = true;
+	enqueue(bucketof((uintptr_t)&cond), w);
+}
+
+static bool iswoken(struct waiter *w)
+{
+	return (atomic_load(&w->word) & THREADWOKEN) != 0;
+}
+
+/* By one thread, step by step; nobody else knows of the address. */
+Test(away, structure)
+{
+	struct bucket *b = bucketof((uintptr_t)&cond);
+	struct waiter w[4];
+	int err = 99;
+
+	/* Back in the middle, at the front, at the end. */
+	for (int k = 0; k < 4; k++)
+		queue(&w[k]);
+	int order[] = {1, 0, 3};
+	for (int k = 0; k < 3; k++) {
+		struct waiter *x = &w[order[k]];
+		cr_assert(dequeue(x, true));
+		cr_assert_eq(nwait, 4, "one who is away is counted");
+		cr_assert(comeback(b, x, false, &err));
+		cr_assert_eq(nwait, 4);
+	}
+	for (int k = 0; k < 4; k++) {
+		cr_assert_eq(futexsignal(&cond, &nwait), 1);
+		cr_assert(iswoken(&w[k]), "%d is not the next", k);
+	}
+	cr_assert_eq(nwait, 0);
+
+	/* All four away, back in any order, into an empty queue. */
+	for (int k = 0; k < 4; k++)
+		queue(&w[k]);
+	for (int k = 0; k < 4; k++)
+		cr_assert(dequeue(&w[k], true));
+	for (int k = 3; k >= 0; k--)
+		cr_assert(comeback(b, &w[k ^ 1], false, &err));
+	for (int k = 0; k < 4; k++) {
+		futexsignal(&cond, &nwait);
+		cr_assert(iswoken(&w[k]), "%d is not the next", k);
+	}
+
+	/* A wake-up that finds nobody is for those away; they do not touch the count again. */
+	queue(&w[0]);
+	queue(&w[1]);
+	cr_assert(dequeue(&w[0], true));
+	cr_assert_eq(futexsignal(&cond, &nwait), 1);
+	cr_assert(iswoken(&w[1]));
+	cr_assert(comeback(b, &w[0], false, &err), "that one was another's");
+	cr_assert(dequeue(&w[0], true));
+	cr_assert_eq(nwait, 1);
+	cr_assert_eq(futexsignal(&cond, &nwait), 0);
+	cr_assert_eq(nwait, 0);
+	cr_assert(!comeback(b, &w[0], false, &err) && err == 0);
+	cr_assert_eq(nwait, 0);
+
+	/* Woken before it could leave; cancelled; its handler never returned. */
+	queue(&w[0]);
+	futexsignal(&cond, &nwait);
+	cr_assert(!dequeue(&w[0], true));
+	queue(&w[0]);
+	cr_assert(dequeue(&w[0], true));
+	cr_assert(!comeback(b, &w[0], true, &err) && err == -EINTR);
+	cr_assert_eq(nwait, 0);
+	queue(&w[0]);
+	cr_assert(dequeue(&w[0], true));
+	memset(&w[0], 0xff, sizeof(w[0]));
+	queue(&w[1]);
+	cr_assert_eq(futexsignal(&cond, &nwait), 1);
+	cr_assert_eq(futexsignal(&cond, &nwait), 0);
+	cr_assert_eq(nwait, 0, "%u", nwait);
+
+	/* A broadcast comes to all who waited when it began. */
+	queue(&w[0]);
+	queue(&w[1]);
+	cr_assert(dequeue(&w[0], true));
+	futexbroadcast(&cond, heldfn);
+	cr_assert(iswoken(&w[1]));
+	cr_assert(!comeback(b, &w[0], false, &err) && err == 0);
+	cr_assert_null(*findaddr(b, (uintptr_t)&cond));
+}
+
+/*
+ * One wake-up for each token, none to spare, and waits that are disturbed as by handlers all the time: nobody
+ * waits for ever.
+ */
+static long tokens, eaten;
+static _Atomic long disturbed;
+static _Atomic bool fed;
+
+static void *eats(void *arg)
+{
+	for (uint32_t i = 0; i < lastgen; i++) {
+		locks(1);
+		while (tokens == 0)
+			must(condwaits(0) == 0, "woken");
+		tokens--;
+		eaten++;
+		unlocks(NULL);
+	}
+	return arg;
+}
+
+static struct g *eaters[NG];
+
+/* As a signal does. */
+static void disturb(uint64_t *dice)
+{
+	struct g *gp = eaters[roll(dice) % NG];
+	uint64_t park = atomic_load(&gp->park);
+
+	exitforeign();
+	if (gp->waitreason == WaitCond)
+		atomic_fetch_add(&disturbed, gowake(gp, park >> 8, WakeSignal));
+	enterforeign();
+}
+
+static void *disturbs(void *arg)
+{
+	uint64_t dice = mydice();
+
+	while (!atomic_load(&fed)) {
+		disturb(&dice);
+		dawdle(&dice);
+		gosched();
+	}
+	return arg;
+}
+
+TestAtPs(away, loses_nobody)
+{
+	uint64_t dice = mydice();
+
+	lastgen = (uint32_t)times(300);
+	for (long i = 0; i < NG; i++)
+		eaters[i] = go(eats, (void *)i);
+	struct g *d = go(disturbs, NULL);
+	for (uint32_t i = 0; i < lastgen * NG; i++) {
+		disturb(&dice);
+		locks(1);
+		while (tokens > 3) { /* else nobody waits */
+			unlocks(NULL);
+			gosched();
+			locks(1);
+		}
+		tokens++;
+		if (atomic_load(&nwait) != 0)
+			futexsignal(&cond, &nwait);
+		unlocks(NULL);
+		dawdle(&dice);
+	}
+	for (int i = 0; i < NG; i++)
+		join(eaters[i]);
+	atomic_store(&fed, true);
+	join(d);
+	cr_assert_eq(eaten, (long)lastgen * NG);
+	cr_assert_eq(queuedon(&cond) + queuedon(&lockword), 0);
+	cr_assert_gt(disturbed, 0);
+	futexsignal(&cond, &nwait);
+	cr_assert_eq(nwait, 0);
+}
