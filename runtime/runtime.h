@@ -315,6 +315,7 @@ int stackalloc(struct g *gp, size_t stacksize, size_t guardsize, void *userstack
 void stackset(struct g *gp, size_t stacksize, size_t guardsize, void *userstack); /* a recycled G that stackfits */
 char *stackend(const struct g *gp); /* where gp's area, its TLS and TCB included, ends */
 void stackfree(struct g *gp);	    /* area back to its class's free list */
+bool stackguards(const struct g *gp, uintptr_t addr); /* addr is in gp's guard */
 bool stackfits(const struct g *gp, size_t stacksize, size_t guardsize, void *userstack);
 size_t stackscavenge(struct g *gp); /* gives a dead G's stack pages back; bytes dropped */
 bool tlsreap(struct g *gp); /* and what libc's malloc keeps for it, by a real thread's end: some 50 us. False: it had nothing */
@@ -850,6 +851,10 @@ struct sigact sigtakeact(int s);	 /* the disposition for one delivery: SA_RESETH
 void sigalt(struct m *mp);		 /* gives mp an alternate stack. sigstack.c */
 stack_t sigaltof(struct m *mp);
 bool sigonalt(const struct g *gp, uintptr_t sp);
+bool sigwithin(const stack_t *ss, uintptr_t sp);
+#ifndef SS_AUTODISARM
+#define SS_AUTODISARM (1U << 31)
+#endif
 /* cancel.c */
 bool cancelpending(struct g *gp); /* to be poked for */
 void cancelnoticed(struct g *gp);

@@ -118,10 +118,16 @@ static void deliver(struct g *gp, siginfo_t *info, ucontext_t *uc)
 	gp->m->sigmask = ALLSIGS;
 	/* What the program is to see, and what it gets back at the end, whatever the handler does. */
 	uc->uc_stack = alt;
-	uc->uc_stack.ss_flags = alt.ss_sp == NULL ? SS_DISABLE : sigonalt(gp, SIGSP(uc)) ? SS_ONSTACK : 0;
+	bool disarms = alt.ss_sp != NULL && ((unsigned)alt.ss_flags & SS_AUTODISARM);
+	uc->uc_stack.ss_flags = alt.ss_sp == NULL	  ? SS_DISABLE
+				: disarms		  ? (int)SS_AUTODISARM
+				: sigonalt(gp, SIGSP(uc)) ? SS_ONSTACK
+							  : 0;
 	/* Only handlers that belong on the stack we are on; both do if an alternate one was interrupted. */
 	if (unlikely(alt.ss_sp != NULL) && !sigonalt(gp, SIGSP(uc)))
-		fit = sigonalt(gp, (uintptr_t)uc) ? atomic_load(&sigs.onstack) : ~atomic_load(&sigs.onstack);
+		fit = sigwithin(&alt, (uintptr_t)uc) ? atomic_load(&sigs.onstack) : ~atomic_load(&sigs.onstack);
+	if (unlikely(disarms))
+		gp->sigalt = (stack_t){.ss_sp = NULL};
 	gp->sigdeliver = false;
 	gp->sigbusy = true;
 	insys = atomic_load_explicit(&gp->status, memory_order_relaxed) == Gsyscall;
@@ -297,6 +303,10 @@ void sigtrampoline(int s, siginfo_t *info, void *ctx)
 	bool kick = sigiskick(info), sync = synchronous(s, info);
 	struct g *owner;
 	bool owned = sigtimerof(info, &owner);
+	/* To the kernel a guard of madvise's is no mapping; libc's are mappings without rights. */
+	if (unlikely(sync && s == SIGSEGV && info->si_code == SEGV_MAPERR) && gp != NULL && !gp->isg0 &&
+	    stackguards(gp, (uintptr_t)info->si_addr))
+		info->si_code = SEGV_ACCERR;
 	if (unlikely(owned) && (owner == NULL || owner != gp)) {
 		sigpush(info);
 		sysmonkick();

@@ -20,9 +20,6 @@
 #ifndef AT_MINSIGSTKSZ
 #define AT_MINSIGSTKSZ 51
 #endif
-#ifndef SS_AUTODISARM
-#define SS_AUTODISARM (1U << 31)
-#endif
 enum { OWN = 16 << 10 };
 
 static size_t altsize(void)
@@ -47,11 +44,17 @@ void sigalt(struct m *mp)
 	SC2(SYS_sigaltstack, &ss, NULL);
 }
 
+bool sigwithin(const stack_t *ss, uintptr_t sp)
+{
+	uintptr_t lo = (uintptr_t)ss->ss_sp;
+
+	return lo != 0 && sp > lo && sp - lo <= ss->ss_size;
+}
+
 bool sigonalt(const struct g *gp, uintptr_t sp)
 {
-	uintptr_t lo = (uintptr_t)gp->sigalt.ss_sp;
-
-	return lo != 0 && sp > lo && sp - lo <= gp->sigalt.ss_size;
+	/* One that disarms itself is never in use: while it is, there is none. */
+	return ((unsigned)gp->sigalt.ss_flags & SS_AUTODISARM) == 0 && sigwithin(&gp->sigalt, sp);
 }
 
 int gosigaltstack(const stack_t *new, stack_t *old)

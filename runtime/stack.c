@@ -342,6 +342,13 @@ void stackset(struct g *gp, size_t stacksize, size_t guardsize, void *userstack)
 	gp->stack.lo = lo > a->base + a->class->guard ? lo : a->base + a->class->guard;
 }
 
+bool stackguards(const struct g *gp, uintptr_t addr)
+{
+	const struct area *a = gp->area;
+
+	return a != NULL && addr - (uintptr_t)a->base < a->class->guard;
+}
+
 bool stackfits(const struct g *gp, size_t stacksize, size_t guardsize, void *userstack)
 {
 	return gp->area && classkey(&stacksize, &guardsize, userstack) &&

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* Each thread has its own alternate stack: SA_ONSTACK handlers run on it, also after the thread was blocked in one; a
- * thread without one runs them on its own; a stack overflow can be caught there. sigaltstack(2) */
+ * thread without one runs them on its own; a stack overflow can be caught there; one that disarms itself. sigaltstack(2) */
 #include "t.h"
 #include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <ucontext.h>
+
+#ifndef SS_AUTODISARM
+#define SS_AUTODISARM (1U << 31)
+#endif
 
 enum { THREADS = 12, ROUNDS = 40, SIZE = 64 << 10 };
 
 static __thread char *alt;
-static __thread volatile int on, off, nested;
+static __thread volatile int on, off, nested, disarmed;
 static __thread sigjmp_buf back;
 static int go[2];
 
@@ -50,12 +55,12 @@ static void on_usr2(int sig)
 	nested++;
 }
 
-static void on_segv(int sig)
+static void on_segv(int sig, siginfo_t *si, void *uc)
 {
 	char here;
 
-	(void)sig;
-	MUST(within(&here));
+	(void)sig, (void)uc;
+	MUST(within(&here) && si->si_code == SEGV_ACCERR);
 	siglongjmp(back, 1);
 }
 
@@ -65,6 +70,38 @@ __attribute__((noinline)) static int deep(volatile char *p)
 
 	frame[0] = *p;
 	return *p == 0 ? deep(frame) + frame[0] : 1; /* it is 0 all the way down */
+}
+
+/* Disarmed while its handler runs, which may choose another; as it was after it, also if the handler blocked. */
+static void on_winch(int sig, siginfo_t *si, void *uc)
+{
+	stack_t ss;
+	char here;
+
+	(void)sig, (void)si;
+	disarmed++;
+	MUST(sigaltstack(NULL, &ss) == 0 && ss.ss_flags == SS_DISABLE);
+	if (disarmed % 2) {
+		MUST(within(&here) && (unsigned)((ucontext_t *)uc)->uc_stack.ss_flags == SS_AUTODISARM);
+		OK(pthread_kill(pthread_self(), SIGWINCH)); /* nested: on the stack we are on */
+		usleep(100);
+		ss = (stack_t){.ss_sp = alt, .ss_size = SIZE / 2};
+		MUST(sigaltstack(&ss, NULL) == 0);
+	} else {
+		MUST(within(&here) && ((ucontext_t *)uc)->uc_stack.ss_flags == SS_DISABLE);
+	}
+}
+
+static void disarms(void)
+{
+	stack_t ss = {.ss_sp = alt, .ss_size = SIZE, .ss_flags = (int)SS_AUTODISARM};
+
+	MUST(sigaltstack(&ss, NULL) == 0);
+	for (int i = 0; i < 5; i++) {
+		OK(pthread_kill(pthread_self(), SIGWINCH));
+		MUST(sigaltstack(NULL, &ss) == 0 && (unsigned)ss.ss_flags == SS_AUTODISARM && ss.ss_size == SIZE);
+	}
+	MUST(disarmed == 10);
 }
 
 static void *runs(void *arg)
@@ -90,6 +127,7 @@ static void *runs(void *arg)
 	MUST(on == (alt ? ROUNDS : 0) && off == (alt ? 0 : ROUNDS) && nested == ROUNDS);
 	MUST(overflows == (alt ? ROUNDS / 10 : 0));
 	if (alt) {
+		disarms();
 		ss.ss_flags = SS_DISABLE;
 		MUST(sigaltstack(&ss, NULL) == 0 && sigaltstack(NULL, &ss) == 0 && ss.ss_flags == SS_DISABLE);
 		ss = (stack_t){.ss_sp = alt, .ss_size = 100};
@@ -120,8 +158,10 @@ int main(void)
 	MUST(sigaction(SIGUSR1, &sa, NULL) == 0);
 	sa = (struct sigaction){.sa_handler = on_usr2, .sa_flags = SA_RESTART};
 	MUST(sigaction(SIGUSR2, &sa, NULL) == 0);
-	sa = (struct sigaction){.sa_handler = on_segv, .sa_flags = SA_ONSTACK};
+	sa = (struct sigaction){.sa_sigaction = on_segv, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 	MUST(sigaction(SIGSEGV, &sa, NULL) == 0);
+	sa = (struct sigaction){.sa_sigaction = on_winch, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+	MUST(sigaction(SIGWINCH, &sa, NULL) == 0);
 	for (int i = 0; i < THREADS; i++)
 		t[i] = start(runs, (void *)(intptr_t)i);
 	f = start(feeds, NULL);
