@@ -459,6 +459,7 @@ struct polldesc {
 	_Atomic uint32_t nwait[2]; /* exclusive waiters: readers, writers */
 	_Atomic uint32_t npoll;	   /* poll waiters */
 	_Atomic uint32_t edges;	   /* events so far; written under the lock */
+	_Atomic uint32_t shares;   /* of netpoll.c's when this life began */
 	uint32_t epoch;		   /* of fdepoch when nonblock and timeo were looked up */
 	int oflags;
 	uint64_t rcvtimeo, sndtimeo; /* ns, 0: none */
@@ -520,6 +521,8 @@ static inline bool fdlingers(struct polldesc *pd)
 }
 /* A TCP socket of which no other number and no other process can have the description. */
 bool fdalone(struct polldesc *pd);
+/* May another process, or another number, have the description, and change its flags? */
+bool fdelsewhere(struct polldesc *pd);
 /* Is there a pool? (Then descriptors are kept track of.) */
 bool poolstarted(void);
 /* O_NONBLOCK or a time-out was changed through fd (or its duplicates). */

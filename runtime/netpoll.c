@@ -65,7 +65,7 @@ static int epfd = -1, breakfd = -1, keptfd = -1;
 static _Atomic uint32_t breaking;
 static _Atomic int64_t nwaiting;  /* waiters on descriptors, all kinds */
 _Atomic uint32_t fdepoch;
-static _Atomic bool shareall;
+static _Atomic uint32_t shares; /* how often descriptions were given to others, perhaps all of them */
 
 static mutex *pdlock(struct polldesc *pd)
 {
@@ -336,7 +336,7 @@ struct polldesc *fdlookslow(int fd)
 
 void fdshareall(void)
 {
-	atomic_store(&shareall, true);
+	atomic_fetch_add(&shares, 1);
 }
 
 bool poolstarted(void)
@@ -394,7 +394,13 @@ void fdlinger(int fd, bool on)
 
 bool fdalone(struct polldesc *pd)
 {
-	return atomic_load(&pd->kind) == FD_TCP && !atomic_load(&pd->shared) && !atomic_load(&shareall);
+	return atomic_load(&pd->kind) == FD_TCP && !atomic_load(&pd->shared) && atomic_load(&shares) == 0;
+}
+
+bool fdelsewhere(struct polldesc *pd)
+{
+	return atomic_load_explicit(&pd->shared, memory_order_relaxed) ||
+	       atomic_load_explicit(&pd->shares, memory_order_relaxed) != atomic_load_explicit(&shares, memory_order_relaxed);
 }
 
 void fdnonblock(int fd, bool on)
@@ -633,6 +639,7 @@ static void nextlife(struct polldesc *pd, const struct life *l, bool unregister)
 	pd->rcvtimeo = pd->sndtimeo = 0;
 	pd->oflags = l->oflags;
 	pd->epoch = atomic_load_explicit(&fdepoch, memory_order_relaxed);
+	atomic_store_explicit(&pd->shares, atomic_load_explicit(&shares, memory_order_relaxed), memory_order_relaxed);
 	setflags(pd, l->oflags);
 	atomic_store_explicit(&pd->timeo, l->known, memory_order_relaxed);
 	atomic_store_explicit(&pd->kind, l->kind, memory_order_release);
@@ -675,7 +682,7 @@ void fdclosing(int fd)
 	struct polldesc *pd = pdknown(fd);
 
 	if (pd != NULL)
-		relive(pd, &none, atomic_load(&pd->shared) || atomic_load(&shareall));
+		relive(pd, &none, atomic_load(&pd->shared) || atomic_load(&shares) != 0);
 }
 
 void fdclosingrange(unsigned lo, unsigned hi)

@@ -25,6 +25,16 @@
 ssize_t opwait(struct waitop *op)
 {
 	struct polldesc *pd = op->pd;
+
+	/* Whoever has it too may have set O_NONBLOCK since we looked. The kernel looks when a call begins; who waits already waits on. */
+	if (!op->waited && unlikely(fdelsewhere(pd)) && op->mode != PD_CONNECT) {
+		long fl = SC3(SYS_fcntl, pd->fd, F_GETFL, 0);
+		if (fl >= 0 && (fl & O_NONBLOCK)) {
+			pdleft(pd, op->mode); /* no event is to come, perhaps: the next call tries again */
+			return -EAGAIN;
+		}
+	}
+	op->waited = true;
 	uint64_t timeo = op->mode == PD_READ ? pd->rcvtimeo : pd->sndtimeo;
 
 	if (timeo != 0 && op->deadline == 0)

@@ -49,15 +49,16 @@ struct waitop {
 	int mode;
 	bool part;	   /* some of it has been transferred: any handler ends the call, with that */
 	uint64_t deadline; /* set at the first wait from the socket's time-out */
+	bool waited;
 };
 
 static inline struct waitop waitop(struct polldesc *pd, int mode)
 {
-	return (struct waitop){pd, atomic_load_explicit(&pd->gen, memory_order_acquire), mode, false, 0};
+	return (struct waitop){pd, atomic_load_explicit(&pd->gen, memory_order_acquire), mode, false, 0, false};
 }
 
 /*
- * Waits until op may go on. 0: try again; else the call's result: -EAGAIN (the socket's time-out),
+ * Waits until op may go on. 0: try again; else the call's result: -EAGAIN (the socket's time-out, O_NONBLOCK),
  * -EINTR (by signal(7), SA_RESTART holds neither where a time-out is set nor for the rest of a transfer), -EBADF, -EPERM
  * (cannot be waited for).
  */

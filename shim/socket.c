@@ -434,7 +434,7 @@ static int waitconnect(struct polldesc *pd, const struct sockaddr *a, socklen_t 
 	SC3(SYS_fcntl, pd->fd, F_SETFL, fl | O_NONBLOCK);
 	long r = SC3(SYS_connect, pd->fd, a, alen);
 	SC3(SYS_fcntl, pd->fd, F_SETFL, fl);
-	if (r != -EINPROGRESS) {
+	if (r != -EINPROGRESS || (fl & O_NONBLOCK)) { /* which another process has set */
 		pdleft(pd, PD_WRITE);
 		return (int)r;
 	}
