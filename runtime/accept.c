@@ -26,20 +26,21 @@
 long goaccept(int fd, void *addr, void *len, int flags)
 {
 	struct g *gp = getg();
-	uint32_t handled = gp->sighandled;
+	uint32_t interrupts = gohandled(false);
 	long r;
 
 	entersyscall();
 	gp->gaveup = false;
 	atomic_store_explicit(&gp->point, 1 | POINTACCEPT, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst);
-	r = gp->gaveup ? -EINTR : SC4(SYS_accept4, fd, addr, len, flags);
+	r = gp->gaveup ? -ERESTART : SC4(SYS_accept4, fd, addr, len, flags);
 	atomic_signal_fence(memory_order_seq_cst);
 	atomic_store_explicit(&gp->point, 0, memory_order_relaxed);
-	/* EINTR of the kernel's own, or for a handler: SO_RCVTIMEO is set. */
-	bool again = r == -EINTR && gp->gaveup && gp->sighandled == handled && !gocancelled();
+	/* The kernel's own EINTR stays: for a handler without SA_RESTART, or SO_RCVTIMEO is set. Ours is one, where such a handler has
+	 * run before the call was ended: we cannot know that the kernel had been in it by then. */
+	bool ended = r == -ERESTART && (gohandled(false) != interrupts || gocancelled());
 	exitsyscall();
-	return again ? -ERESTART : r;
+	return ended ? -EINTR : r;
 }
 
 /* In the signal's handler: gp is in goaccept(). */
@@ -49,7 +50,7 @@ void acceptsig(struct g *gp, void *ctx)
 
 	gp->gaveup = true;
 	if (pc >= sigs.textlo && pc < sigs.texthi)
-		sigskip(ctx, -EINTR);
+		sigskip(ctx, -ERESTART);
 }
 
 void acceptend(struct m *mp)
