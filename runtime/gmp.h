@@ -600,6 +600,7 @@ struct pollwaiter {
 	struct polldesc *pd;
 	struct g *gp;
 	uint64_t ticket;
+	uint64_t round;		  /* of the network, before which it was known not to be ready */
 	uint32_t gen;
 	uint32_t edges;		  /* pdarm() saw so many */
 	uint16_t events;	  /* POLL* asked for, those that mean the same as EPOLL* as well */

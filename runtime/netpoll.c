@@ -27,6 +27,12 @@
  * since (pdarm, pdlooked, pdpoll). The flags spare it the question, and learn from the answer what
  * it says about reading and writing: it may have asked for something else.
  *
+ * An event may be old: the kernel told it, whoever asked lost its CPU, somebody read what it was
+ * about, found nothing more, and polls. Only then he is woken. So each look at the network has a
+ * number (`rounds`), taken before it, and pdarm() and pdlooked() note the last one after they know
+ * that nothing is ready. What a later one brings is the answer to the poll; with any other the
+ * kernel is asked again. (Whoever reads or writes tries anyway.)
+ *
  * Several Gs may wait on one descriptor. An edge wakes all pollers but one reader (one writer); who
  * then finds more than it takes calls pdleft(), which wakes the next: a baton, no herd. A woken
  * reader that gives up without trying must pass the baton on as well.
@@ -63,6 +69,7 @@ enum { CHUNK = FDCHUNK, MAXFD = FDMAX, EVENTS = 256, POLLERS = 2, NOLIST = 3 };
 struct polldesc *_Atomic fdchunks[MAXFD / CHUNK];
 static int epfd = -1, breakfd = -1, keptfd = -1;
 static _Atomic uint32_t breaking;
+static _Alignas(CACHELINE) _Atomic uint64_t rounds; /* looks at the network that have begun */
 static _Atomic int64_t nwaiting;  /* waiters on descriptors, all kinds */
 _Atomic uint32_t fdepoch;
 static _Atomic uint32_t shares; /* how often descriptions were given to others, perhaps all of them */
@@ -548,8 +555,8 @@ static bool writes(uint16_t ev)
 static const uint32_t rmask = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI;
 static const uint32_t wmask = EPOLLOUT | EPOLLHUP | EPOLLERR;
 
-/* An edge for pd: flags first, then those it concerns. */
-static void pdready(struct polldesc *pd, uint32_t ev, struct glist *out)
+/* An edge for pd, brought by that round: flags first, then those it concerns. */
+static void pdready(struct polldesc *pd, uint32_t ev, uint64_t round, struct glist *out)
 {
 	/* Before the flags: pdempty() relies on it. */
 	atomic_store_explicit(&pd->edges, atomic_load_explicit(&pd->edges, memory_order_relaxed) + 1,
@@ -569,7 +576,7 @@ static void pdready(struct polldesc *pd, uint32_t ev, struct glist *out)
 		struct pollwaiter *next = w->next;
 		uint32_t want = w->events | POLLERR | POLLHUP;
 		if (ev & (want | EPOLLRDHUP)) /* a hang-up of one side is a readable end of file */
-			claim(pd, w, WakeReady, (uint16_t)(ev & want), out);
+			claim(pd, w, WakeReady, w->round < round ? (uint16_t)(ev & want) : 0, out);
 		w = next;
 	}
 }
@@ -832,8 +839,10 @@ bool pdarm(struct pollwaiter *w, struct polldesc *pd, uint16_t asked)
 	w->looked = false;
 	/* The flags know nothing of errors, urgent data and half a hang-up beside a drained
 	 * descriptor. */
-	return !pdmaybe(pd, PD_READ) && !atomic_load_explicit(&pd->hup, memory_order_relaxed) &&
-	       !(writes(w->events) && pdmaybe(pd, PD_WRITE));
+	bool clear = !pdmaybe(pd, PD_READ) && !atomic_load_explicit(&pd->hup, memory_order_relaxed) &&
+		     !(writes(w->events) && pdmaybe(pd, PD_WRITE));
+	w->round = atomic_load_explicit(&rounds, memory_order_seq_cst); /* after the flags */
+	return clear;
 }
 
 void pdlooked(struct pollwaiter *w, uint16_t asked, uint16_t revents)
@@ -843,6 +852,7 @@ void pdlooked(struct pollwaiter *w, uint16_t asked, uint16_t revents)
 	if (pd == NULL)
 		return;
 	w->looked = true;
+	w->round = atomic_load_explicit(&rounds, memory_order_seq_cst);
 	if (revents == 0) {
 		/* As good as EAGAIN, for what it was asked. */
 		if ((asked & (POLLIN | POLLRDNORM)) && pdmaybe(pd, PD_READ))
@@ -971,6 +981,7 @@ struct g *netpoll(int64_t delay, int32_t *n)
 			setsigmask(mp, mp->sigmask | atomic_load(&sigs.closed));
 		atomic_store(&mp->polls, true);
 	}
+	uint64_t round = atomic_fetch_add_explicit(&rounds, 1, memory_order_seq_cst) + 1;
 	long r = epollwait(ev, delay);
 	if (delay != 0)
 		atomic_store_explicit(&mp->polls, false, memory_order_relaxed);
@@ -991,7 +1002,7 @@ struct g *netpoll(int64_t delay, int32_t *n)
 		struct polldesc *pd = polldesc((int)(uint32_t)ev[i].data.u64);
 		lock(pdlock(pd));
 		if (atomic_load(&pd->gen) == (uint32_t)(ev[i].data.u64 >> 32))
-			pdready(pd, ev[i].events, &out);
+			pdready(pd, ev[i].events, round, &out);
 		unlock(pdlock(pd));
 	}
 	*n = out.n;

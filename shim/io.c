@@ -39,10 +39,15 @@ ssize_t opwait(struct waitop *op)
 
 	if (timeo != 0 && op->deadline == 0)
 		op->deadline = reldeadline(timeo);
+	if (op->late)
+		return -EAGAIN;
 	int err = pdwait(pd, op->gen, op->mode, op->deadline);
 	switch (err) {
 	case -ETIMEDOUT:
-		return -EAGAIN;
+		/* Timers are looked at more often than the network: it may have been ready for long. */
+		op->late = true;
+		pdleft(pd, op->mode & PD_WRITE);
+		return 0;
 	case -ERESTART:
 		return timeo != 0 || op->part ? -EINTR : 0;
 	default:

@@ -49,12 +49,13 @@ struct waitop {
 	int mode;
 	bool part;	   /* some of it has been transferred: any handler ends the call, with that */
 	uint64_t deadline; /* set at the first wait from the socket's time-out */
-	bool waited;
+	bool waited;	   /* once, at least */
+	bool late;	   /* that is over, and this is the last attempt */
 };
 
 static inline struct waitop waitop(struct polldesc *pd, int mode)
 {
-	return (struct waitop){pd, atomic_load_explicit(&pd->gen, memory_order_acquire), mode, false, 0, false};
+	return (struct waitop){.pd = pd, .gen = atomic_load_explicit(&pd->gen, memory_order_acquire), .mode = mode};
 }
 
 /*

@@ -94,11 +94,9 @@ static int waitpoll(struct pollfd *p, struct pollwaiter *w, nfds_t n, uint64_t d
 		if (interrupted(handled))
 			return -EINTR;
 		int err = pdpoll(w, (int)n, deadline);
-		if (err == -ETIMEDOUT) {
-			for (nfds_t i = 0; i < n; i++)
-				p[i].revents = 0;
-			return 0;
-		}
+		/* Timers are looked at more often than the network: something may be ready for long. */
+		if (err == -ETIMEDOUT)
+			return pollonce(p, n);
 		if (err == -EPERM) /* epoll cannot wait for one of them: it is always ready */
 			return pollonce(p, n);
 		if (err != 0)
@@ -362,8 +360,8 @@ static int gepoll(struct polldesc *pd, struct epoll_event *ev, int n, uint64_t d
 		int64_t begin = cputicks();
 		int err = pdwait(pd, gen, PD_READ, deadline);
 		loopwaited(pd, cputicks() - begin);
-		if (err == -ETIMEDOUT)
-			return 0;
+		if (err == -ETIMEDOUT) /* as poll: ready for long, perhaps */
+			return (int)SC4(SYS_epoll_wait, pd->fd, ev, n, 0);
 		if (err != 0)
 			return err == -ERESTART ? -EINTR : err;
 	}
