@@ -10,8 +10,37 @@
 
 struct real real_;
 
+/*
+ * What an allocator calls under its own lock, before all others: these exist, so that nothing is allocated for them. For a
+ * name which libc lacks, dlsym() allocates a message and frees the one before, and would be asked for these from there.
+ */
+static void realfirst(void)
+{
+#define FIRST(name) realone(&real_.name, #name)
+	FIRST(madvise);
+	FIRST(prctl);
+	FIRST(syscall);
+	FIRST(sched_yield);
+	FIRST(nanosleep);
+	FIRST(open);
+	FIRST(open64);
+	FIRST(openat);
+	FIRST(read);
+	FIRST(write);
+	FIRST(close);
+	FIRST(getrandom);
+	FIRST(sched_getaffinity);
+	FIRST(pthread_once);
+	FIRST(pthread_mutex_init);
+	FIRST(pthread_mutex_lock);
+	FIRST(pthread_mutex_trylock);
+	FIRST(pthread_mutex_unlock);
+#undef FIRST
+}
+
 void realinit(void)
 {
+	realfirst();
 #define FN(ret, name, args) real_.name = (ret(*) args)libcsym(#name);
 #include "names.def"
 #undef FN
